@@ -1,0 +1,1 @@
+"""The streaming runtime: sources, causal stages, engines, decisions and sinks."""

@@ -1,0 +1,1 @@
+"""Where samples come from; each source is a leaf module, imported where it is used."""

@@ -1,0 +1,1 @@
+"""Archived datasets, one file each."""
