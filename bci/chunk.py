@@ -37,7 +37,9 @@ class Signal:
             raise SpecError("A signal needs at least one channel name, got none.")
         repeated = sorted({n for n in self.names if self.names.count(n) > 1})
         if repeated:
-            raise SpecError(f"Channel names must differ, got repeated: {', '.join(repeated)}. Rename them at the source.")
+            raise SpecError(
+                f"Channel names must differ, got repeated: {', '.join(repeated)}. Rename them at the source."
+            )
 
     @property
     def n_channels(self) -> int:

@@ -1,0 +1,1 @@
+"""Inference engines; each backend is a leaf module, imported where it is used."""

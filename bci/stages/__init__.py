@@ -1,0 +1,1 @@
+"""Causal preprocessing, defined once for training, evaluation, replay and live use."""
