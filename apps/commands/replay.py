@@ -1,0 +1,100 @@
+"""`bci replay`: publish a recording over LSL as if it were being recorded now."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from bci.sources.player import Player
+
+HELP = "publish a recording over LSL as if it were being recorded now"
+
+_STATUS_EVERY_S = 0.25
+_SWITCH_INTERVAL_S = (
+    0.0005  # the file is read in a second thread: it must not hold the interpreter while a chunk is due
+)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of `bci replay`."""
+    parser.add_argument("file", type=Path, help="any recording that MNE reads (.fif, .edf, .bdf, .vhdr, .set, …)")
+    parser.add_argument("--name", help="name of the LSL stream (default: the file's name without its ending)")
+    parser.add_argument("--chunk-size", type=int, default=8, metavar="N", help="samples per chunk (default 8)")
+    parser.add_argument("--speed", type=float, default=1.0, metavar="X", help="times the recorded speed (default 1)")
+    parser.add_argument("--loop", action="store_true", help="start again at the end")
+    parser.add_argument("--wait", action="store_true", help="start when a consumer connects")
+    parser.add_argument("--start", type=float, default=0.0, metavar="S", help="first second to play (default 0)")
+    parser.add_argument("--stop", type=float, metavar="S", help="second to stop at (default: the end)")
+    parser.add_argument(
+        "--linger",
+        type=float,
+        default=10.0,
+        metavar="S",
+        help="seconds that the stream stays after the end while a consumer is connected (default 10)",
+    )
+    parser.add_argument("--picks", help="eeg, meg, all, or channel names joined by commas (default: EEG, else MEG)")
+    parser.add_argument("--unit", help="unit of channels for which the file states none, for example uV")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Replay the file until its end or a signal."""
+    from bci.errors import SpecError, UsageError
+    from bci.sources.lsl_player import recording_player
+    from bci.sources.player import PlayerSettings
+    from bci.sources.recording import open_recording
+
+    recording = open_recording(args.file, unit=args.unit, picks=args.picks)
+    name = args.name or args.file.stem
+    try:
+        settings = PlayerSettings(
+            chunk_size=args.chunk_size,
+            speed=args.speed,
+            loop=args.loop,
+            wait=args.wait,
+            start_s=args.start,
+            stop_s=args.stop,
+            linger_s=args.linger,
+        )
+        player = recording_player(recording, name, settings)
+    except SpecError as error:
+        raise UsageError(str(error)) from error
+    play(player, name, recording.signal.sfreq)
+    recording.close()
+    return 0
+
+
+def play(player: Player, name: str, sfreq: float) -> None:
+    """Run a player until its end, or until SIGINT or SIGTERM; show one status line on a terminal."""
+    sys.setswitchinterval(_SWITCH_INTERVAL_S)
+    previous = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    for number in previous:
+        signal.signal(number, lambda *_: player.stop())
+    finished = threading.Event()
+    status = threading.Thread(target=_show, args=(player, name, sfreq, finished), daemon=True)
+    status.start()
+    try:
+        player.run()
+    finally:
+        finished.set()
+        status.join()
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+    print(f"replayed {player.n_sent} samples ({player.n_sent / sfreq:.1f} s) as {name!r}")
+
+
+def _show(player: Player, name: str, sfreq: float, finished: threading.Event) -> None:
+    if not sys.stdout.isatty():
+        return
+    from rich.console import Console
+    from rich.markup import escape
+
+    console = Console()
+    with console.status("") as line:
+        while not finished.wait(_STATUS_EVERY_S):
+            at_s = player.position / sfreq
+            line.update(f"{escape(name)}: {player.state} at {at_s:.1f} s, {player.n_sent} samples sent")

@@ -1,0 +1,177 @@
+"""Finding LSL streams, and telling the user what is there."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+import pylsl
+
+from bci.errors import StreamError, StreamNotFound, UsageError
+
+_KEY = re.compile(r"[A-Za-z_][\w/]*")
+_DUPLICATE_WAIT_S = 0.5  # a second stream of the same name answers within a wave of queries
+_LIST_WAIT_S = 1.0
+_MAX_SHOWN = 80
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A stream on the network. Texts come from outside and are made printable.
+
+    Parameters
+    ----------
+    name, type, source_id, host, channel_format : str
+        What the stream says of itself.
+    n_channels : int
+        Number of channels.
+    sfreq : float
+        Nominal rate, in Hz; 0 if irregular.
+    labels, units : tuple of str, default=()
+        Of the channels; filled by `describe` only.
+    """
+
+    name: str
+    type: str
+    source_id: str
+    host: str
+    channel_format: str
+    n_channels: int
+    sfreq: float
+    labels: tuple[str, ...] = ()
+    units: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        rate = f"{self.sfreq:g} Hz" if self.sfreq else "irregular"
+        return (
+            f"{self.name!r} (type {self.type}, {self.n_channels} ch, {rate}, source_id {self.source_id}, {self.host})"
+        )
+
+
+def printable(text: str) -> str:
+    """Return text from outside without control characters, at most 80 characters long."""
+    shown = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text[: _MAX_SHOWN + 1])
+    return shown if len(shown) <= _MAX_SHOWN else shown[: _MAX_SHOWN - 1] + "…"
+
+
+def found(info: pylsl.StreamInfo, labels: tuple[str, ...] = (), units: tuple[str, ...] = ()) -> Found:
+    """Return the printable description of a resolved stream."""
+    return Found(
+        name=printable(info.name()),
+        type=printable(info.type()),
+        source_id=printable(info.source_id()),
+        host=printable(info.hostname()),
+        channel_format=pylsl.lib.fmt2string[info.channel_format()],
+        n_channels=info.channel_count(),
+        sfreq=info.nominal_srate(),
+        labels=tuple(printable(label) for label in labels),
+        units=tuple(printable(unit) for unit in units),
+    )
+
+
+def predicate(query: str) -> str:
+    """Return the XPath predicate for what the user asked for.
+
+    Parameters
+    ----------
+    query : str
+        A stream name, or ``key=value`` with a property such as ``type``, ``source_id``, ``hostname`` or
+        ``desc/manufacturer``; several are joined by commas. ``name=…`` serves names that contain ``=``.
+
+    Returns
+    -------
+    predicate : str
+
+    Raises
+    ------
+    UsageError
+        If a key is not a property path.
+    """
+    if "=" not in query:
+        return f"name={literal(query)}"
+    terms = []
+    for part in re.split(r",(?=[A-Za-z_][\w/]*=)", query):
+        key, _, value = part.partition("=")
+        if not _KEY.fullmatch(key.strip()):
+            raise UsageError(
+                "A stream is asked for by NAME or key=value (type=EEG, source_id=…, desc/manufacturer=…), "
+                f"got {part!r}. "
+                "For a name that contains '=', use name=NAME."
+            )
+        terms.append(f"{key.strip()}={literal(value)}")
+    return " and ".join(terms)
+
+
+def resolve(query: str, timeout_s: float) -> pylsl.StreamInfo:
+    """Return the one stream that answers to the query.
+
+    Parameters
+    ----------
+    query : str
+        As for `predicate`.
+    timeout_s : float
+        Longest wait, in seconds.
+
+    Returns
+    -------
+    info : pylsl.StreamInfo
+        Without the extended description.
+
+    Raises
+    ------
+    StreamNotFound
+        If none answers; lists the streams that are there.
+    StreamError
+        If more than one answers; lists them.
+    """
+    wanted = predicate(query)
+    infos = pylsl.resolve_bypred(wanted, 1, timeout_s)
+    if not infos:
+        others = ", ".join(str(found(info)) for info in pylsl.resolve_streams(_LIST_WAIT_S))
+        raise StreamNotFound(
+            f"No LSL stream answered to {query!r} within {timeout_s:g} s. Streams on the network: {others or 'none'}. "
+            "Start the sender or name another stream; `bci streams` lists them."
+        )
+    answers = {info.uid(): info for info in [*infos, *pylsl.resolve_bypred(wanted, len(infos) + 1, _DUPLICATE_WAIT_S)]}
+    if len(answers) > 1:
+        listed = ", ".join(sorted(str(found(info)) for info in answers.values()))
+        raise StreamError(
+            f"One LSL stream must answer to {query!r}, got {len(answers)}: {listed}. "
+            "Stop one of them, or choose by source_id=… or hostname=…."
+        )
+    return infos[0]
+
+
+def list_streams(wait_s: float, describe_timeout_s: float = 1.0) -> list[Found]:
+    """Return all streams that answer within `wait_s`, with channel names and units where they tell them."""
+    listed = []
+    for info in pylsl.resolve_streams(wait_s):
+        labels: tuple[str, ...] = ()
+        units: tuple[str, ...] = ()
+        try:
+            full = pylsl.StreamInlet(info, recover=False).info(describe_timeout_s)
+            labels, units = channel_texts(full, "label"), channel_texts(full, "unit")
+        except (pylsl.LostError, pylsl.TimeoutError):
+            pass  # it answered the query and left: still listed, without details
+        listed.append(found(info, labels, units))
+    return sorted(listed, key=lambda f: (f.name, f.source_id))
+
+
+def channel_texts(info: pylsl.StreamInfo, key: str) -> tuple[str, ...]:
+    """Return one text per ``desc/channels/channel``, empty where it is missing."""
+    texts = []
+    channel = info.desc().child("channels").child("channel")
+    while not channel.empty():
+        texts.append(channel.child_value(key))
+        channel = channel.next_sibling("channel")
+    return tuple(texts)
+
+
+def literal(text: str) -> str:
+    """Return an XPath 1.0 string; it has no escapes, so quotes of both kinds need concat()."""
+    if '"' not in text:
+        return f'"{text}"'
+    if "'" not in text:
+        return f"'{text}'"
+    parts = [f'"{part}"' for part in text.split('"')]
+    return "concat(" + ", '\"', ".join(parts) + ")"

@@ -1,0 +1,291 @@
+"""Recordings on disk, read lazily, in µV and fT."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import mne
+import numpy as np
+
+from bci.chunk import Signal
+from bci.errors import ChannelMismatch, RecordingError
+from bci.sources.units import common_unit, conversion
+
+_VOLTAGE_TYPES = ("eeg", "ecog", "seeg", "dbs")
+_FIELD_TYPES = ("mag", "grad")
+_SI_UNITS = {"mag": "T", "grad": "T/m"}  # what MNE returns; everything else comes in V
+_SCALED_BY_MNE = ("V", "mV", "uV", "µV", "μV", "\x83\xcaV")  # its readers return other units as they are
+_NO_UNIT = -1  # FIFF_UNIT_NONE
+log = logging.getLogger(__name__)
+_SCAN_SAMPLES = 65536
+_READER_ERRORS = (OSError, ValueError, RuntimeError, KeyError, IndexError, TypeError, AssertionError)
+FORMATS = "FIF, EDF, BDF, GDF, BrainVision (.vhdr), EEGLAB (.set), CTF, KIT, BTi, …: whatever mne.io.read_raw reads"
+
+
+@dataclass(frozen=True, slots=True)
+class Annotation:
+    """A described stretch of a recording.
+
+    Parameters
+    ----------
+    onset_s : float
+        Start, in seconds from the first sample of the recording.
+    duration_s : float
+        Length, in seconds; 0 for an instant.
+    description : str
+        What the annotator wrote.
+    """
+
+    onset_s: float
+    duration_s: float
+    description: str
+
+
+class Recording:
+    """The EEG or MEG channels of a file. Made by `open_recording`.
+
+    Attributes
+    ----------
+    path : Path
+        The file.
+    signal : Signal
+        Rate, channel names and unit.
+    types, units : tuple of str
+        Type (MNE's word) and unit (``uV``, ``fT`` or ``fT/cm``) of each channel.
+    n_samples : int
+        Length of the recording, gaps included.
+    annotations : tuple of Annotation
+        All annotations of the file, by onset, relative to the first sample.
+    gaps : tuple of (int, int)
+        Stretches ``[start, stop)`` in samples in which nothing was recorded (``BAD_ACQ_SKIP``).
+    seekable : bool
+        True: `read` may be called in any order.
+    """
+
+    seekable = True
+
+    def __init__(self, path: Path, raw: Any, picks: np.ndarray, units: tuple[str, ...], factors: np.ndarray):
+        self.path = path
+        self._raw = raw
+        self._picks = picks
+        self._factors = factors[:, None]
+        kinds = raw.get_channel_types(picks=picks)
+        sfreq = float(raw.info["sfreq"])
+        self.signal = Signal(sfreq, tuple(raw.ch_names[i] for i in picks), common_unit(units))
+        self.types = tuple(kinds)
+        self.units = units
+        self.n_samples = int(raw.n_times)
+        self.annotations = _annotations(raw)
+        self.gaps = _gaps(self.annotations, sfreq, self.n_samples)
+
+    @property
+    def duration_s(self) -> float:
+        """Length of the recording, in seconds."""
+        return self.n_samples / self.signal.sfreq
+
+    def read(self, start: int, stop: int) -> np.ndarray:
+        """Read samples.
+
+        Parameters
+        ----------
+        start, stop : int
+            First sample, and the one after the last; ``0 <= start <= stop <= n_samples``.
+
+        Returns
+        -------
+        data : ndarray of float32, shape (n_channels, stop - start)
+            Values in the unit of each channel, equal however the file is cut.
+
+        Raises
+        ------
+        RecordingError
+            If the samples are not in the recording or cannot be read.
+        """
+        if not 0 <= start <= stop <= self.n_samples:
+            raise RecordingError(
+                f"Samples must lie in [0, {self.n_samples}) of {self.path.name}, got [{start}, {stop}). "
+                "Ask for a stretch inside the recording."
+            )
+        if start == stop:
+            return np.empty((self.signal.n_channels, 0), np.float32)
+        try:
+            volts = self._raw[self._picks, start:stop][0]
+        except _READER_ERRORS as error:
+            raise _unreadable(self.path, error) from error
+        return (volts * self._factors).astype(np.float32)
+
+    def fingerprint(self) -> str:
+        """Return a short hash of the name, size and first MiB of the file."""
+        digest = hashlib.sha256(f"{self.path.name}:{self.path.stat().st_size}".encode())
+        if self.path.is_file():
+            with self.path.open("rb") as file:
+                digest.update(file.read(1 << 20))
+        return digest.hexdigest()[:16]
+
+    def close(self) -> None:
+        """Close the file."""
+        self._raw.close()
+
+
+def open_recording(path: str | Path, unit: str | None = None, picks: str | Sequence[str] | None = None) -> Recording:
+    """Open a recording without loading its samples.
+
+    Parameters
+    ----------
+    path : str or Path
+        A file (or CTF/BTi folder) that `mne.io.read_raw` can read.
+    unit : str or None, default=None
+        Unit of channels for which the file states none, for example ``uV``.
+    picks : ``eeg``, ``meg``, ``all``, sequence of str, or None, default=None
+        Channels: all EEG (also intracranial), all MEG, both, or these names in this order. None takes the EEG
+        channels, or the MEG channels if there are none. Channels marked bad are included.
+
+    Returns
+    -------
+    recording : Recording
+
+    Raises
+    ------
+    RecordingError
+        If the path is missing, the file cannot be read, it lacks the channels or
+        their unit, or no sample is finite.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise RecordingError(f"A recording needs an existing file, got {str(path)!r}. Check the path.")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # readers warn about header details that do not touch the samples
+            raw = mne.io.read_raw(path, preload=False, verbose="ERROR")
+            if _rates_differ(path):
+                raw.load_data(verbose="ERROR")  # MNE resamples what it reads: the values would depend on the cut
+    except _READER_ERRORS as error:
+        raise _unreadable(path, error) from error
+    chosen = _picks(path, raw, picks)
+    named = picks not in (None, "eeg", "meg", "all")
+    chosen, units, factors = _units(path, raw, chosen, unit, named)
+    recording = Recording(path, raw, chosen, units, factors)
+    _need_finite_sample(recording)
+    return recording
+
+
+def _unreadable(path: Path, error: BaseException) -> RecordingError:
+    reason = " ".join(str(error).split())[:200] or type(error).__name__
+    return RecordingError(f"A recording must be in a format that MNE reads ({FORMATS}); {path.name}: {reason}")
+
+
+def _rates_differ(path: Path) -> bool:
+    """Whether an EDF or BDF file stores its signals at several rates, or the format does not tell quickly."""
+    if path.suffix.lower() == ".gdf":
+        return True
+    if path.suffix.lower() not in (".edf", ".bdf"):
+        return False
+    with path.open("rb") as file:
+        n = int(file.read(256)[252:256])
+        header = file.read(256 * n)
+    labels = [header[16 * i : 16 * i + 16].decode("latin-1").strip() for i in range(n)]
+    counts = [int(header[216 * n + 8 * i : 216 * n + 8 * i + 8]) for i in range(n)]
+    signals = {c for c, name in zip(counts, labels, strict=True) if not name.endswith("Annotations")}
+    return len(signals) > 1
+
+
+def _picks(path: Path, raw: Any, picks: str | Sequence[str] | None) -> np.ndarray:
+    kinds = raw.get_channel_types()
+    if picks is not None and not isinstance(picks, str):
+        missing = [name for name in picks if name not in raw.ch_names]
+        if missing or not picks:
+            raise RecordingError(
+                f"{path.name} must have the channels asked for, missing: "
+                f"{', '.join(missing) or 'no name given'}. "
+                f"It has: {', '.join(raw.ch_names)}."
+            )
+        return np.array([raw.ch_names.index(name) for name in picks])
+    voltage = [i for i, kind in enumerate(kinds) if kind in _VOLTAGE_TYPES]
+    field = [i for i, kind in enumerate(kinds) if kind in _FIELD_TYPES]
+    chosen = {None: voltage or field, "eeg": voltage, "meg": field, "all": sorted(voltage + field)}
+    if picks is not None and picks not in chosen:
+        return _picks(path, raw, [name.strip() for name in picks.split(",")])
+    if not chosen[picks]:
+        found = ", ".join(f"{kinds.count(kind)} {kind}" for kind in sorted(set(kinds)))
+        raise RecordingError(
+            f"{path.name} must have {'EEG or MEG' if picks in (None, 'all') else picks.upper()} channels, "
+            f"got {found}. Name channels with --picks."
+        )
+    return np.array(chosen[picks])
+
+
+def _units(
+    path: Path, raw: Any, picks: np.ndarray, unit: str | None, named: bool
+) -> tuple[np.ndarray, tuple[str, ...], np.ndarray]:
+    """Return the channels that have a unit, their units, and the factors from what MNE returns."""
+    kept, units, factors, left_out = [], [], [], []
+    for index in picks:
+        name, returned = raw.ch_names[index], _returned_unit(raw, index) or unit
+        try:
+            inside, factor = conversion(returned or "none", name)
+        except ChannelMismatch:
+            left_out.append(f"{name} ({returned or 'none'})")
+            continue
+        kept.append(index)
+        units.append(inside)
+        factors.append(factor)
+    listed = ", ".join(left_out[:8]) + (", …" if len(left_out) > 8 else "")
+    if left_out and (named or not kept):
+        raise RecordingError(
+            f"{path.name} must state a voltage or field unit for each channel, got {listed}. "
+            "Pass it, for example --unit uV, or choose other channels with --picks."
+        )
+    if left_out:
+        log.warning("%s: channels without a voltage or field unit are left out: %s", path.name, listed)
+    return np.array(kept), tuple(units), np.array(factors)
+
+
+def _returned_unit(raw: Any, index: int) -> str | None:
+    """Return the unit of the numbers that MNE returns for a channel; None if the file states none."""
+    kind = raw.get_channel_types(picks=[index])[0]
+    if kind in _SI_UNITS:
+        return _SI_UNITS[kind]
+    stated = (getattr(raw, "_orig_units", None) or {}).get(raw.ch_names[index], "V")  # EDF, BDF, BrainVision
+    if stated in ("", "n/a") or int(raw.info["chs"][index]["unit"]) == _NO_UNIT:
+        return None
+    scaled = (
+        (*_SCALED_BY_MNE, "nV") if isinstance(raw, mne.io.brainvision.brainvision.RawBrainVision) else _SCALED_BY_MNE
+    )
+    return "V" if stated in scaled else str(stated)
+
+
+def _annotations(raw: Any) -> tuple[Annotation, ...]:
+    # onsets count from the measurement date; the first sample may come later (raw.first_time)
+    rows = zip(raw.annotations.onset, raw.annotations.duration, raw.annotations.description, strict=True)
+    found = [Annotation(float(o - raw.first_time), float(d), str(text)) for o, d, text in rows]
+    return tuple(sorted(found, key=lambda a: a.onset_s))
+
+
+def _gaps(annotations: tuple[Annotation, ...], sfreq: float, n_samples: int) -> tuple[tuple[int, int], ...]:
+    gaps: list[tuple[int, int]] = []
+    for note in annotations:
+        if not note.description.upper().startswith("BAD_ACQ_SKIP"):
+            continue
+        start = max(0, round(note.onset_s * sfreq))
+        stop = min(n_samples, round((note.onset_s + note.duration_s) * sfreq))
+        if gaps and start <= gaps[-1][1]:
+            start, stop = gaps[-1][0], max(stop, gaps.pop()[1])
+        if stop > start:
+            gaps.append((start, stop))
+    return tuple(gaps)
+
+
+def _need_finite_sample(recording: Recording) -> None:
+    for start in range(0, recording.n_samples, _SCAN_SAMPLES):
+        if np.isfinite(recording.read(start, min(start + _SCAN_SAMPLES, recording.n_samples))).any():
+            return
+    raise RecordingError(
+        f"{recording.path.name} must have at least one finite sample, got none in {recording.n_samples} "
+        f"samples of {recording.signal.n_channels} channels. Pass other --picks or another file."
+    )
