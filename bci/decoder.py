@@ -1,0 +1,217 @@
+"""The decoder: pipeline, engine and decision, without threads, clock or I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from bci.chunk import Chunk, Signal
+from bci.decision import Decision, DecisionSpec, State
+from bci.engines.base import Engine
+from bci.errors import SpecError
+from bci.pipeline import Block, Pipeline
+from bci.ring import Ring
+
+
+@dataclass(frozen=True, slots=True)
+class Ledger:
+    """Where the time of a prediction went, in seconds.
+
+    Parameters
+    ----------
+    filter_s : float
+        Gate and all stages before the features, for the chunk that completed the window.
+    features_s : float
+        Feature stages, likewise.
+    engine_s : float
+        Copying the window and running the network.
+    decision_s : float
+        Calibration, smoothing and alarm.
+    """
+
+    filter_s: float
+    features_s: float
+    engine_s: float
+    decision_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """One output of the decoder.
+
+    Parameters
+    ----------
+    index : int
+        Number of the prediction since the decoder was made.
+    last_sample : int
+        Index in the stream of the last input sample used.
+    time : float
+        Time of that sample, in the clock of the chunk's times, in seconds.
+    logits, probabilities : ndarray, shape (n_classes,)
+        Output of the network, and calibrated.
+    quality : float
+        Valid share of the window, 0 to 1.
+    state : State
+        State of the monitor after this prediction.
+    changed : str or None
+        ``alarm_on``, ``alarm_off``, ``fault`` or None.
+    level : float
+        Smoothed probability of the watched class.
+    ledger : Ledger
+        Where the time went; zeros without a timer.
+    """
+
+    index: int
+    last_sample: int
+    time: float
+    logits: np.ndarray
+    probabilities: np.ndarray
+    quality: float
+    state: State
+    changed: str | None
+    level: float
+    ledger: Ledger
+
+
+class Decoder:
+    """Turn chunks into predictions; the same chunks give the same predictions, however they are cut.
+
+    Parameters
+    ----------
+    pipeline : Pipeline
+        Preprocessing.
+    engine : Engine
+        Network.
+    decision : DecisionSpec
+        What its output means.
+    timer : callable or None, default=None
+        Clock for the ledgers, in seconds; the decoder has none of its own.
+
+    Raises
+    ------
+    SpecError
+        If the network's output does not fit the classes.
+    """
+
+    def __init__(
+        self,
+        pipeline: Pipeline,
+        engine: Engine,
+        decision: DecisionSpec,
+        timer: Callable[[], float] | None = None,
+    ) -> None:
+        self.pipeline = pipeline
+        self.engine = engine
+        self.decision = Decision(decision, pipeline.spec.window.hop_s)
+        self._timer = timer
+        self._columns = Ring(pipeline.signal_out.shape, pipeline.window_frames)
+        self._valid = Ring((), pipeline.window_frames)
+        self._batch = np.zeros((1, *pipeline.signal_out.shape, pipeline.window_frames), dtype=np.float32)
+        self._n_filters = 1 + n_plain_stages(pipeline)
+        self._warmup = int(np.ceil(pipeline.warmup_s * pipeline.signal_in.sfreq))
+        n_logits = engine(self._batch).shape[-1]
+        if n_logits != len(decision.classes):
+            raise SpecError(
+                f"The decision names {len(decision.classes)} classes ({', '.join(decision.classes)}), "
+                f"the network gives {n_logits} logits. The bundle's parts do not belong together."
+            )
+        self.n_predictions = 0
+        self.reset()
+
+    @property
+    def signal_in(self) -> Signal:
+        """What the decoder is fed."""
+        return self.pipeline.signal_in
+
+    def reset(self) -> None:
+        """Forget the stream: filters, window, alarm; the count of predictions goes on."""
+        self._restart(None)
+        self.decision.reset()
+
+    def _restart(self, first_sample: int | None) -> None:
+        """Start the pipeline and the grid of windows again at sample `first_sample`."""
+        self.pipeline.reset()
+        self._columns.clear()
+        self._valid.clear()
+        self._first_sample = first_sample
+        self._next_sample = first_sample
+        self._due = self.pipeline.window_frames  # column count at which the next window is complete
+        self._settled_from: int | None = None  # first column after the warm-up
+
+    def push(self, chunk: Chunk) -> list[Prediction]:
+        """Take the next chunk and return the predictions that it completes.
+
+        A chunk that does not follow the one before resets the pipeline and starts a new grid of windows; a running
+        alarm is held over the gap.
+        """
+        if chunk.n_samples == 0:
+            return []
+        if chunk.first_sample != self._next_sample:
+            self._restart(chunk.first_sample)
+            self.decision.restart()
+        self._next_sample = chunk.first_sample + chunk.n_samples
+        block = self.pipeline.process(chunk.data, chunk.filled, self._timer)
+        predictions = []
+        taken = 0
+        n_columns = block.data.shape[-1]
+        while taken < n_columns:
+            stop = min(n_columns, taken + self._due - self._columns.n_pushed)
+            self._store(block, taken, stop)
+            taken = stop
+            if self._columns.n_pushed == self._due:
+                self._due += self.pipeline.hop_frames
+                predictions.append(self._predict(chunk, int(block.last_input[stop - 1])))
+        return predictions
+
+    def _store(self, block: Block, start: int, stop: int) -> None:
+        if self._settled_from is None:
+            settled = np.flatnonzero(block.last_input[start:stop] >= self._warmup)
+            if settled.size:
+                self._settled_from = self._columns.n_pushed + int(settled[0])
+        self._columns.push(block.data[..., start:stop])
+        self._valid.push(block.valid[start:stop])
+
+    def _predict(self, chunk: Chunk, last_input: int) -> Prediction:
+        tick = self._timer or _no_time
+        n_frames = self.pipeline.window_frames
+        start = tick()
+        np.copyto(self._batch[0], self._columns.newest(n_frames))
+        logits = self.engine(self._batch)[0]
+        computed = tick()
+        quality = float(self._valid.newest(n_frames).mean())
+        settled = self._settled_from is not None and self._columns.n_pushed - n_frames >= self._settled_from
+        verdict = self.decision.step(logits, quality, settled)
+        stage_s = self.pipeline.stage_s
+        last_sample = (self._first_sample or 0) + last_input
+        self.n_predictions += 1
+        return Prediction(
+            index=self.n_predictions - 1,
+            last_sample=last_sample,
+            time=float(chunk.times[last_sample - chunk.first_sample]),
+            logits=logits.copy(),
+            probabilities=verdict.probabilities,
+            quality=quality,
+            state=verdict.state,
+            changed=verdict.changed,
+            level=verdict.level,
+            ledger=Ledger(
+                float(stage_s[: self._n_filters].sum()),
+                float(stage_s[self._n_filters :].sum()),
+                computed - start,
+                tick() - computed,
+            ),
+        )
+
+
+def n_plain_stages(pipeline: Pipeline) -> int:
+    """Return how many stages run before the first that makes features."""
+    for i, stage in enumerate(pipeline.stages):
+        if stage.signal_out.n_features is not None:
+            return i
+    return len(pipeline.stages)
+
+
+def _no_time() -> float:
+    return 0.0

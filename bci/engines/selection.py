@@ -1,0 +1,135 @@
+"""Engines by name, built, checked against eager PyTorch and reported."""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from bci.engines.base import Engine
+from bci.errors import EngineError, ParityError
+
+if TYPE_CHECKING:
+    from torch import nn
+
+log = logging.getLogger(__name__)
+
+ENGINES = ("onnx", "eager")
+"""Known engines; ``auto`` takes the first that can be built."""
+
+PARITY_LIMIT = 1e-4
+"""Largest difference to eager float32, relative to the largest logit or 1."""
+
+
+@dataclass(frozen=True, slots=True)
+class EngineReport:
+    """How an engine came about.
+
+    Parameters
+    ----------
+    name, precision : str
+        What was built.
+    build_s : float
+        Time it took, in seconds.
+    parity_error : float
+        Largest difference to eager float32, relative to the largest logit or 1.
+    passed_over : tuple of str
+        Engines that ``auto`` could not build, with the reason.
+    """
+
+    name: str
+    precision: str
+    build_s: float
+    parity_error: float
+    passed_over: tuple[str, ...] = ()
+
+
+def build_engine(
+    name: str, network: nn.Module, example: np.ndarray, key: str, precision: str = "fp32"
+) -> tuple[Engine, EngineReport]:
+    """Build the named engine and check it.
+
+    Parameters
+    ----------
+    name : str
+        One of `ENGINES`, or ``auto``.
+    network : Module
+        Network with its weights.
+    example : ndarray of float32, shape (n_windows, *column_shape, n_columns)
+        Windows for warm-up and parity.
+    key : str
+        Hash of the network's structure and weights, for the cache of compiled forms.
+    precision : str, default="fp32"
+        Number format of the computation.
+
+    Returns
+    -------
+    engine : Engine
+    report : EngineReport
+
+    Raises
+    ------
+    EngineError
+        If the name is unknown or the engine cannot be built.
+    ParityError
+        If it differs from eager float32 by more than `PARITY_LIMIT`.
+    """
+    if name != "auto" and name not in ENGINES:
+        raise EngineError(f"There is no engine {name!r}. Known: auto, {', '.join(ENGINES)}.")
+    passed_over: list[str] = []
+    for candidate in ENGINES if name == "auto" else (name,):
+        started = time.perf_counter()
+        try:
+            engine = _compile(candidate, network, example, key, precision)
+        except EngineError as error:
+            if name != "auto" or candidate == ENGINES[-1]:
+                raise
+            passed_over.append(f"{candidate}: {error}")
+            log.info("engine %s passed over: %s", candidate, error)
+            continue
+        built_s = time.perf_counter() - started
+        error_size = parity_error(engine, network, example)
+        if not error_size <= PARITY_LIMIT:
+            raise ParityError(
+                f"Engine {candidate} differs from eager fp32 by {error_size:.2e} of the largest logit, "
+                f"the limit is {PARITY_LIMIT:.0e}. Use --engine eager."
+            )
+        return engine, EngineReport(candidate, precision, built_s, error_size, tuple(passed_over))
+    raise EngineError("No engine could be built.")
+
+
+def parity_error(engine: Engine, network: nn.Module, example: np.ndarray) -> float:
+    """Return the largest difference to eager float32, relative to the largest logit or 1."""
+    from bci.engines.eager_engine import EagerEngine
+
+    reference = EagerEngine(network)(example)
+    return float(np.abs(engine(example) - reference).max() / max(1.0, np.abs(reference).max()))
+
+
+def _compile(name: str, network: nn.Module, example: np.ndarray, key: str, precision: str) -> Engine:
+    if name == "eager":
+        from bci.engines.eager_engine import compile_eager
+
+        return compile_eager(network, example, precision)
+    try:
+        import onnxruntime
+        import torch
+
+        from bci.engines.onnx_engine import compile_onnx
+    except ImportError as error:
+        raise EngineError(
+            f"The onnx engine needs {error.name}. Install it: pip install onnxruntime onnxscript."
+        ) from error
+    versions = f"{torch.__version__.split('+')[0]}-{onnxruntime.__version__}"
+    return compile_onnx(network, example, precision, cache_folder() / f"{key[:32]}-{versions}.onnx")
+
+
+def cache_folder() -> Path:
+    """Return the user's folder for compiled engines (``$XDG_CACHE_HOME/streaming-bci/engines``)."""
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(base) / "streaming-bci" / "engines"
