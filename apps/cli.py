@@ -18,11 +18,14 @@ EXIT_USAGE = 2
 EXIT_INTERRUPTED = 130  # 128 + SIGINT, as shells report it
 EXIT_BROKEN_PIPE = 141  # 128 + SIGPIPE
 
-COMMANDS: dict[str, tuple[str, str]] = {}
+COMMANDS: dict[str, tuple[str, str]] = {
+    "replay": ("apps.commands.replay", "publish a recording over LSL as if it were being recorded now"),
+    "streams": ("apps.commands.streams", "list the LSL streams on the network"),
+}
 """Subcommand → (module, one-line help).
 
-The module is imported only when its subcommand is chosen. It has ``HELP`` (what `bci NAME --help` starts with),
-``add_arguments(parser)`` and ``run(args) -> exit code``.
+The module is imported only when its subcommand is chosen. It has ``HELP`` (the same line), ``add_arguments(parser)``
+and ``run(args) -> exit code``.
 """
 
 
@@ -71,10 +74,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     # no option before the subcommand takes a value, so the first bare word is the subcommand
     chosen = next((word for word in argv if not word.startswith("-")), None)
     for name, (module_name, line) in COMMANDS.items():
-        subparser = subparsers.add_parser(name, help=line)
+        subparser = subparsers.add_parser(name, help=line, description=line)
         if name == chosen:
             module = importlib.import_module(module_name)
-            subparser.description = module.HELP
             module.add_arguments(subparser)
             add_common_options(subparser)
             subparser.set_defaults(run=module.run)

@@ -76,12 +76,8 @@ class Leftovers:
         for folder in PROC.glob("[0-9]*"):
             with contextlib.suppress(OSError):  # it has ended meanwhile, or is another user's
                 state, parent = (folder / "stat").read_text().rpartition(")")[2].split()[:2]
-                command = (
-                    (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
-                )
-                ours = int(parent) == os.getpid() or self._mark in (folder / "environ").read_bytes().split(
-                    b"\0"
-                )
+                command = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
+                ours = int(parent) == os.getpid() or self._mark in (folder / "environ").read_bytes().split(b"\0")
                 is_other = int(folder.name) != os.getpid() and state != "Z"
                 if ours and is_other and not any(helper in command for helper in HELPERS):
                     found.append(Process(int(folder.name), int(parent), command))

@@ -19,12 +19,13 @@ from bci.errors import RecordingError, UsageError
 def probe(monkeypatch):
     """Return a subcommand `probe` whose run can be replaced."""
     module = types.ModuleType("probe_command")
-    module.HELP = "Probe the command line."
     module.add_arguments = lambda parser: parser.add_argument("--rate-hz", type=float, help="a number")
     module.run = lambda args: 0
     monkeypatch.setitem(sys.modules, "probe_command", module)
     monkeypatch.setattr(
-        apps.cli, "COMMANDS", {"probe": ("probe_command", "probe"), "other": ("not.there", "never loaded")}
+        apps.cli,
+        "COMMANDS",
+        {"probe": ("probe_command", "ask the command line"), "other": ("not.there", "never loaded")},
     )
     monkeypatch.setattr(logging, "basicConfig", lambda **settings: None)  # the root logger belongs to pytest
     return module
@@ -90,7 +91,7 @@ def test_help_and_version_succeed(probe, capsys):
     assert main(["--help"]) == 0
     assert "never loaded" in capsys.readouterr().out
     assert main(["probe", "--help"]) == 0
-    assert "Probe the command line." in capsys.readouterr().out
+    assert "ask the command line" in capsys.readouterr().out
     assert main(["--version"]) == 0
     assert capsys.readouterr().out.startswith("bci ")
 
