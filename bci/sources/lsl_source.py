@@ -19,6 +19,7 @@ from bci.sources.units import common_unit, conversion
 log = logging.getLogger(__name__)
 
 _BUFFER_S = 360
+_COALESCE_S = 0.0003  # a chunk is unpacked sample by sample: its rest follows within this
 _MAX_READ_S = 4.0  # one read takes at most this much of a backlog
 _OFFSET_EVERY_S = 1.0  # liblsl measures every 5 s in its own thread; asking it costs microseconds
 _SLICE_S = 0.05  # markers are looked at this often while no samples come
@@ -84,6 +85,7 @@ class LslSource:
         self._offset_at = pylsl.local_clock()
         n = max(1, math.ceil(_MAX_READ_S * info.signal.sfreq))
         self._rows = np.empty((n, info.signal.n_channels), inlet.np_dtype)
+        self._chunk_size = 1
         self._n_received = 0
         self._n_announced: int | None = None  # by the end marker
         self._last_arrival = self._offset_at
@@ -122,9 +124,7 @@ class LslSource:
         while True:
             wait_s = max(0.0, left_s if self._markers is None else min(left_s, _SLICE_S))
             try:
-                rows, stamps = self._inlet.pull_chunk(
-                    wait_s, len(self._rows), dest_obj=self._rows, min_samples=1, as_numpy=True
-                )
+                rows, stamps = self._pull(wait_s)
             except pylsl.LostError as error:
                 if self._n_announced is not None:
                     return self._received(self._rows[:0], np.empty(0), pylsl.local_clock(), (), ended=True)
@@ -150,6 +150,19 @@ class LslSource:
         """Let go of the stream; may be called twice."""
         self._inlet = None
         self._markers = None
+
+    def _pull(self, wait_s: float) -> tuple[np.ndarray, np.ndarray]:
+        """Wait for a sample, and return it with the others of its chunk, if chunks go on as they were."""
+        room = len(self._rows)
+        rows, stamps = self._inlet.pull_chunk(wait_s, room, dest_obj=self._rows, min_samples=1, as_numpy=True)
+        rest = self._chunk_size - len(stamps)
+        if rest > 0 and len(stamps):
+            _, more = self._inlet.pull_chunk(_COALESCE_S, rest, dest_obj=self._rows[len(stamps) :], as_numpy=True)
+            stamps = np.concatenate([stamps, more])
+            rows = self._rows[: len(stamps)]
+        if len(stamps):
+            self._chunk_size = len(stamps)
+        return rows, stamps
 
     def _received(
         self, rows: np.ndarray, stamps: np.ndarray, now: float, markers: tuple[Marker, ...], ended: bool

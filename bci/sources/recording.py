@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import configparser
 import hashlib
 import logging
+import struct
 import warnings
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +15,7 @@ from typing import Any
 
 import mne
 import numpy as np
+from scipy.io.matlab import MatReadError
 
 from bci.chunk import Signal
 from bci.errors import ChannelMismatch, RecordingError
@@ -24,7 +28,23 @@ _SCALED_BY_MNE = ("V", "mV", "uV", "µV", "μV", "\x83\xcaV")  # its readers ret
 _NO_UNIT = -1  # FIFF_UNIT_NONE
 log = logging.getLogger(__name__)
 _SCAN_SAMPLES = 65536
-_READER_ERRORS = (OSError, ValueError, RuntimeError, KeyError, IndexError, TypeError, AssertionError)
+# what MNE's readers let through when a file is not what its name says
+_READER_ERRORS = (
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    EOFError,
+    LookupError,
+    OSError,
+    RuntimeError,
+    SyntaxError,
+    TypeError,
+    ValueError,
+    configparser.Error,
+    struct.error,
+    zlib.error,
+    MatReadError,
+)
 FORMATS = "FIF, EDF, BDF, GDF, BrainVision (.vhdr), EEGLAB (.set), CTF, KIT, BTi, …: whatever mne.io.read_raw reads"
 
 
@@ -176,7 +196,8 @@ def open_recording(path: str | Path, unit: str | None = None, picks: str | Seque
 
 
 def _unreadable(path: Path, error: BaseException) -> RecordingError:
-    reason = " ".join(str(error).split())[:200] or type(error).__name__
+    words = "".join(c if c.isprintable() else " " for c in str(error)).split()
+    reason = " ".join(words)[:200] or type(error).__name__
     return RecordingError(f"A recording must be in a format that MNE reads ({FORMATS}); {path.name}: {reason}")
 
 
