@@ -21,6 +21,7 @@ _BUILDERS = {
     "eegnet_ssvep": "models.eegnet:eegnet_ssvep",
     "mel_cnn": "models.mel_cnn:mel_cnn",
     "mel_cnn_reference": "models.mel_cnn:mel_cnn_reference",
+    "tangent_cca": "models.riemann:tangent_cca",
 }
 
 
@@ -104,7 +105,8 @@ def build(spec: ModelSpec) -> nn.Module:
     Returns
     -------
     model : nn.Module
-        In training mode. ``model.input_shape`` is the shape of one window, without the batch axis.
+        In training mode. ``model.input_shape`` is the shape of one window, without the batch axis;
+        ``model.eager_only``, where there is one, says why the model cannot be converted to ONNX.
 
     Raises
     ------
