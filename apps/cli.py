@@ -20,6 +20,9 @@ EXIT_BROKEN_PIPE = 141  # 128 + SIGPIPE
 
 COMMANDS: dict[str, tuple[str, str]] = {
     "replay": ("apps.commands.replay", "publish a recording over LSL as if it were being recorded now"),
+    "run": ("apps.commands.run", "decode a live LSL stream and publish the predictions over LSL"),
+    "decode": ("apps.commands.decode", "score a recording offline, faster than real time"),
+    "verify": ("apps.commands.verify", "check a bundle's hashes and schema, and replay its golden run on an engine"),
     "streams": ("apps.commands.streams", "list the LSL streams on the network"),
 }
 """Subcommand → (module, one-line help).

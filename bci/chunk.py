@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -79,6 +80,11 @@ class Chunk:
                 "A chunk needs data of shape (n_channels, n_samples) and one time per sample, "
                 f"got data {self.data.shape} and times {self.times.shape}."
             )
+        if self.filled is not None and self.filled.shape != self.times.shape:
+            raise SignalError(
+                f"A chunk of {self.data.shape[1]} samples needs one flag per sample in filled, "
+                f"got {self.filled.shape}."
+            )
 
     @property
     def n_samples(self) -> int:
@@ -106,9 +112,11 @@ def samples(seconds: float, sfreq: float, name: str) -> int:
     Raises
     ------
     SpecError
-        If the duration is not a whole number of samples.
+        If the duration is not a finite, whole number of samples.
     """
     exact = seconds * sfreq
+    if not math.isfinite(exact):
+        raise SpecError(f"{name} must be a finite duration, got {seconds:g} s at {sfreq:g} Hz.")
     n = round(exact)
     if abs(exact - n) > 1e-6:
         raise SpecError(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import math
 from collections import deque
 from dataclasses import dataclass
 from typing import Any
@@ -55,7 +56,7 @@ class AlarmSpec:
                 "An alarm needs 0 < off_threshold <= on_threshold <= 1 and 1 <= k <= n, "
                 f"got off_threshold={self.off_threshold:g}, on_threshold={self.on_threshold:g}, k={self.k}, n={self.n}."
             )
-        if self.min_duration_s < 0 or self.refractory_s < 0:
+        if not (0 <= self.min_duration_s < np.inf and 0 <= self.refractory_s < np.inf):
             raise SpecError(
                 "An alarm needs min_duration_s and refractory_s of at least 0 s, "
                 f"got {self.min_duration_s:g} and {self.refractory_s:g}."
@@ -89,7 +90,7 @@ class DecisionSpec:
     def __post_init__(self) -> None:
         if len(self.classes) < 2 or len(set(self.classes)) < len(self.classes):
             raise SpecError(f"A decision needs at least two different classes, got {self.classes}.")
-        if self.temperature <= 0 or self.smoothing_s < 0 or not 0 <= self.min_quality <= 1:
+        if not (0 < self.temperature < np.inf and 0 <= self.smoothing_s < np.inf and 0 <= self.min_quality <= 1):
             raise SpecError(
                 "A decision needs temperature > 0, smoothing_s >= 0 and min_quality within 0 to 1, "
                 f"got {self.temperature:g}, {self.smoothing_s:g}, {self.min_quality:g}."
@@ -151,14 +152,16 @@ class Decision:
         self.hop_s = hop_s
         self._keep = float(np.exp(-hop_s / spec.smoothing_s)) if spec.smoothing_s > 0 else 0.0
         self._watched = None if spec.alarm is None else spec.classes.index(spec.alarm.label)
+        self._min_on = 0 if spec.alarm is None else _n_hops(spec.alarm.min_duration_s, hop_s)
+        self._min_quiet = 0 if spec.alarm is None else _n_hops(spec.alarm.refractory_s, hop_s)
         self.reset()
 
     def reset(self) -> None:
         """Start a new sequence: no alarm, nothing smoothed."""
         self._level: float | None = None
         self._recent: deque[bool] = deque(maxlen=self.spec.alarm.n if self.spec.alarm else 1)
-        self._on_s: float | None = None  # how long the alarm has lasted
-        self._quiet_s = np.inf  # since the last alarm ended
+        self._n_on: int | None = None  # predictions since the alarm was raised
+        self._n_quiet: int | None = None  # predictions since the last alarm ended
         self._faulty = False
 
     def restart(self) -> None:
@@ -183,14 +186,17 @@ class Decision:
         verdict : Verdict
         """
         probabilities = softmax(logits, self.spec.temperature)
-        was_faulty, self._faulty = self._faulty, quality < self.spec.min_quality
-        if self._on_s is not None:
-            self._on_s += self.hop_s
-        self._quiet_s += self.hop_s
+        # NaN compares false: a network that overflowed must not reach the smoothing, where it would stay
+        trusted = quality >= self.spec.min_quality and bool(np.isfinite(probabilities).all())
+        was_faulty, self._faulty = self._faulty, not trusted
+        if self._n_on is not None:
+            self._n_on += 1
+        if self._n_quiet is not None:
+            self._n_quiet += 1
         if self._faulty:  # held: an alarm is neither raised nor cleared by what cannot be trusted
             return Verdict(probabilities, State.FAULT, None if was_faulty else "fault", self._level or 0.0)
         if not settled:
-            state = State.SETTLING if self._on_s is None else State.ALARM
+            state = State.SETTLING if self._n_on is None else State.ALARM
             return Verdict(probabilities, state, None, self._level or 0.0)
         if self.spec.alarm is None or self._watched is None:
             return Verdict(probabilities, State.OK, None, 0.0)
@@ -198,7 +204,7 @@ class Decision:
         level = p if self._level is None else self._keep * self._level + (1.0 - self._keep) * p
         self._level = level
         changed = self._watch(self.spec.alarm, level)
-        if self._on_s is not None:
+        if self._n_on is not None:
             state = State.ALARM
         else:
             state = State.WARNING if level >= self.spec.alarm.on_threshold else State.OK
@@ -207,13 +213,13 @@ class Decision:
     def _watch(self, alarm: AlarmSpec, level: float) -> str | None:
         """Raise or clear the alarm, and say which."""
         self._recent.append(level >= alarm.on_threshold)
-        if self._on_s is None:
-            if sum(self._recent) >= alarm.k and self._quiet_s >= alarm.refractory_s:
-                self._on_s = 0.0
+        if self._n_on is None:
+            if sum(self._recent) >= alarm.k and (self._n_quiet is None or self._n_quiet >= self._min_quiet):
+                self._n_on = 0
                 return "alarm_on"
-        elif level < alarm.off_threshold and self._on_s >= alarm.min_duration_s:
-            self._on_s = None
-            self._quiet_s = 0.0
+        elif level < alarm.off_threshold and self._n_on >= self._min_on:
+            self._n_on = None
+            self._n_quiet = 0
             self._recent.clear()
             return "alarm_off"
         return None
@@ -224,20 +230,26 @@ class Decision:
         return {
             "level": self._level,
             "recent": tuple(self._recent),
-            "on_s": self._on_s,
-            "quiet_s": self._quiet_s,
+            "n_on": self._n_on,
+            "n_quiet": self._n_quiet,
             "faulty": self._faulty,
         }
 
     @state.setter
     def state(self, state: dict[str, Any]) -> None:
-        self._level, self._on_s = state["level"], state["on_s"]
-        self._quiet_s, self._faulty = state["quiet_s"], state["faulty"]
+        self._level, self._faulty = state["level"], state["faulty"]
+        self._n_on, self._n_quiet = state["n_on"], state["n_quiet"]
         self._recent = deque(state["recent"], maxlen=self._recent.maxlen)
 
 
 def softmax(logits: np.ndarray, temperature: float) -> np.ndarray:
-    """Return ``exp(logits / temperature)`` normalised over the last axis, in float64."""
+    """Return ``exp(logits / temperature)`` normalised over the last axis, in float64; NaN where one is not finite."""
     scaled = np.asarray(logits, dtype=np.float64) / temperature
+    scaled = np.where(np.isfinite(scaled).all(axis=-1, keepdims=True), scaled, np.nan)
     raised = np.exp(scaled - scaled.max(axis=-1, keepdims=True))
     return raised / raised.sum(axis=-1, keepdims=True)
+
+
+def _n_hops(seconds: float, hop_s: float) -> int:
+    """Return how many hops make up at least `seconds`; counted, since summed hops round differently."""
+    return math.ceil(seconds / hop_s - 1e-6)

@@ -56,6 +56,10 @@ class PipelineSpec:
     window: Window
     reference_hz: float = 10.0
 
+    def __post_init__(self) -> None:
+        if not 0 < self.reference_hz < np.inf:
+            raise SpecError(f"A pipeline needs reference_hz > 0 Hz to declare its delay, got {self.reference_hz:g}.")
+
     def build(self) -> Pipeline:
         """Check every stage against the signal that reaches it, and return the running pipeline."""
         return Pipeline(self)
@@ -67,7 +71,7 @@ class PipelineSpec:
             "signal": record_to_dict(self.signal),
             "stages": [stage_to_dict(spec) for spec in self.stages],
             "window": record_to_dict(self.window),
-            "reference_hz": self.reference_hz,
+            "reference_hz": float(self.reference_hz),
         }
 
     def to_json(self) -> str:
@@ -87,7 +91,7 @@ class PipelineSpec:
         keys = {"schema", "signal", "stages", "window", "reference_hz"}
         if set(record) != keys or not isinstance(record["stages"], list):
             raise SpecError(f"A pipeline needs the fields {', '.join(sorted(keys))}, got {', '.join(sorted(record))}.")
-        if record["schema"] != SCHEMA:
+        if type(record["schema"]) is not int or record["schema"] != SCHEMA:
             raise SpecError(
                 f"A pipeline needs schema {SCHEMA}, got {record['schema']!r}. Use the toolkit version that wrote it."
             )

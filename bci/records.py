@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import math
+import sys
 import typing
 from collections.abc import Mapping
 from typing import Any
@@ -27,7 +27,7 @@ def json_object(text: str, what: str) -> dict[str, Any]:
     """
     try:
         record = json.loads(text)
-    except (json.JSONDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # ValueError: syntax, or a number of more than 4300 digits
         raise SpecError(f"{what} needs JSON, got a syntax error: {error}.") from error
     if not isinstance(record, dict):
         raise SpecError(f"{what} needs a JSON object, got {type(record).__name__}.")
@@ -35,8 +35,19 @@ def json_object(text: str, what: str) -> dict[str, Any]:
 
 
 def record_to_dict(record: Any) -> dict[str, Any]:
-    """Return the fields of a frozen dataclass as JSON values."""
-    return {f.name: _listed(getattr(record, f.name)) for f in dataclasses.fields(record)}
+    """Return the fields of a frozen dataclass as JSON values: those that `record_from_dict` takes, and no others.
+
+    Raises
+    ------
+    SpecError
+        If a field is of a wrong type.
+    """
+    what, hints = type(record).__name__, typing.get_type_hints(type(record))
+    # typed first: 1 and 1.0 in a float field are one value, and must have one text and one hash
+    return {
+        f.name: _listed(_typed(getattr(record, f.name), hints[f.name], f"{what}: {f.name}"))
+        for f in dataclasses.fields(record)
+    }
 
 
 def record_from_dict(cls: type, fields: Mapping[str, Any], what: str) -> Any:
@@ -85,11 +96,14 @@ def _typed(value: Any, hint: Any, where: str) -> Any:
     for option in _options(hint):
         if option is type(None) and value is None:
             return None
-        if option is float and isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
-            return float(value)
+        if option is float and isinstance(value, int | float) and not isinstance(value, bool):
+            if abs(value) <= sys.float_info.max:  # neither NaN nor infinite, nor an integer beyond both
+                return float(value)
         if option in (int, str, bool) and type(value) is option:
             return value
         if isinstance(option, str) and value == option:
+            return value
+        if dataclasses.is_dataclass(option) and isinstance(option, type) and isinstance(value, option):
             return value
         if dataclasses.is_dataclass(option) and isinstance(option, type) and isinstance(value, Mapping):
             return record_from_dict(option, value, where)

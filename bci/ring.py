@@ -6,7 +6,7 @@ from typing import Literal
 
 import numpy as np
 
-from bci.errors import Overflow, SpecError
+from bci.errors import Overflow, SignalError, SpecError
 
 OverflowPolicy = Literal["overwrite", "raise"]
 """``overwrite`` forgets the oldest unread columns and counts them; ``raise`` refuses to."""
@@ -61,9 +61,16 @@ class Ring:
 
         Raises
         ------
+        SignalError
+            If the shape does not fit.
         Overflow
             If the policy is ``raise`` and unreleased columns would be lost; nothing is written then.
         """
+        if columns.shape[:-1] != self._store.shape[:-1] or columns.ndim != self._store.ndim:
+            raise SignalError(
+                f"The ring needs columns of shape {self._store.shape[:-1]} (time last), "
+                f"got an array of shape {columns.shape}."
+            )
         n = columns.shape[-1]
         lost = max(0, self.n_pushed + n - self.capacity - self._released)
         if lost and self.overflow == "raise":

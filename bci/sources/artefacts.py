@@ -53,6 +53,7 @@ _RATES: dict[str, tuple[float, float, float]] = {
     "tapping": (9.0, 6.0, 30.0),
     "temporal_theta": (9.0, 6.0, 25.0),
     "frontal_delta": (9.0, 5.0, 20.0),
+    "arousal": (8.0, 4.0, 18.0),
     "mu": (10.0, 2.0, 6.0),
     "spike": (60.0, 1.0, 1.0),
     "spike_burst": (8.0, 1.0, 3.0),
@@ -142,10 +143,7 @@ def _rhythm(rng: np.random.Generator, n_samples: int, sfreq: float, freq_hz: flo
 def _eyes(vertical: bool) -> np.ndarray:
     """Return the map of the two eyes' dipoles; largest value 1."""
     eyes = np.array([[-0.35, 0.78, -0.1], [0.35, 0.78, -0.1]])
-    if vertical:
-        gaze = np.tile([0.0, 0.55, 0.83], (2, 1))
-    else:
-        gaze = np.tile([1.0, 0.0, 0.0], (2, 1))
+    gaze = np.tile([0.0, 0.55, 0.83] if vertical else [1.0, 0.0, 0.0], (2, 1))
     field = lead_field(electrode_directions(), eyes, gaze).sum(axis=1, keepdims=True)
     return field / np.abs(field).max()
 
@@ -176,7 +174,7 @@ def _saccade(rng: np.random.Generator, n_samples: int, scene: Scene) -> np.ndarr
 
 def _emg(rng: np.random.Generator, n_samples: int, scene: Scene) -> np.ndarray:
     muscle = _band_noise(rng, (19, n_samples), rng.uniform(18, 35), 110.0, scene.sfreq)
-    where = _around(rng, _TEMPORAL + ("Fp1", "Fp2"), rng.uniform(0.4, 0.9))
+    where = _around(rng, (*_TEMPORAL, "Fp1", "Fp2"), rng.uniform(0.4, 0.9))
     return _level(rng, 18.0, 0.6) * where * muscle * _envelope(n_samples, scene.sfreq, 0.3)
 
 
@@ -235,6 +233,15 @@ def _frontal_delta(rng: np.random.Generator, n_samples: int, scene: Scene) -> np
     return scene.traits.amplitude * _level(rng, 50.0) * _patch(rng, where) * wave
 
 
+def _arousal(rng: np.random.Generator, n_samples: int, scene: Scene) -> np.ndarray:
+    """Return widespread theta and delta of arousal and falling asleep (hypnagogic hypersynchrony)."""
+    middle_hz = rng.uniform(2.5, 5.5)
+    wave = _band_noise(rng, (3, n_samples), 0.7 * middle_hz, 1.3 * middle_hz, scene.sfreq)
+    where = np.concatenate([_patch(rng, names) for names in (("Fz", "F3", "F4"), ("Cz", "C3", "C4"), ("Pz",))], axis=1)
+    both = where @ wave + 0.5 * where.sum(axis=1, keepdims=True) * wave[:1]
+    return scene.traits.amplitude * _level(rng, 22.0) * both * _envelope(n_samples, scene.sfreq, 1.0)
+
+
 def _mu(rng: np.random.Generator, n_samples: int, scene: Scene) -> np.ndarray:
     wave = _rhythm(rng, n_samples, scene.sfreq, rng.uniform(8.5, 11.5), rng.uniform(0.3, 0.6))
     return scene.traits.amplitude * _level(rng, 14.0) * _patch(rng, ("C3", "C4")) * wave
@@ -258,7 +265,7 @@ def _spike(rng: np.random.Generator, n_samples: int, scene: Scene) -> np.ndarray
 
 
 def _spike_burst(rng: np.random.Generator, n_samples: int, scene: Scene) -> np.ndarray:
-    """A run of spike-and-wave too short to be a seizure."""
+    """Return a run of spike-and-wave too short to be a seizure."""
     interval_s = 1.0 / rng.uniform(2.5, 4.0)
     return _discharge(rng, n_samples, scene, list(np.arange(0.3, n_samples / scene.sfreq - 0.4, interval_s)))
 
@@ -274,6 +281,7 @@ RENDERERS: dict[str, Callable[[np.random.Generator, int, Scene], np.ndarray]] = 
     "tapping": _tapping,
     "temporal_theta": _temporal_theta,
     "frontal_delta": _frontal_delta,
+    "arousal": _arousal,
     "mu": _mu,
     "spike": _spike,
     "spike_burst": _spike_burst,

@@ -19,7 +19,7 @@ _BACKGROUND_NAM = 34.0
 _DELTA_NAM = 60.0
 _THETA_NAM = 22.0
 _DRIVE_HZ, _DRIVE_STD_HZ = 90.0, 30.0  # afferent pulses, Wendling et al. (2002)
-_CONTACTS = 6.0
+_CONTACTS = 4.0
 _ICTAL_MODEL_HZ = 4.9  # what the ictal populations do at speed 1
 _ALPHA_MODEL_HZ = 10.8
 _ALPHA_LEVEL = {"open": 0.15, "closed": 1.0, "drowsy": 0.3}
@@ -112,7 +112,7 @@ class Cortex:
         from_focus = np.arccos(np.clip(directions @ traits.focus_direction, -1.0, 1.0))
         from_focus -= from_focus.min()
         self._delays_s = np.where(from_focus <= traits.reach_rad, from_focus / traits.spread_rad_per_s, np.inf)
-        self._near_focus = np.exp(-((from_focus / 0.9) ** 2))
+        self._near_focus = np.exp(-((from_focus / 0.8) ** 2))
         apart = np.arccos(np.clip(directions @ directions.T, -1.0, 1.0))
         self._contacts = _CONTACTS * np.exp(-apart / 0.5)
         np.fill_diagonal(self._contacts, 0.0)
@@ -199,7 +199,8 @@ class Cortex:
             slow_inhibition = slow_inhibition + joined * (22.0 + 14.0 * traits.spike_gain - slow_inhibition)
             fast_inhibition = fast_inhibition - joined * 5.0 * traits.spike_gain
             speed = speed + joined * (ictal_speed - speed)
-            self._scale = self._scale + joined * (course.strength * (0.35 + 0.65 * growth) - self._scale)
+            size = course.strength * (0.35 + 0.65 * growth) * (0.15 + 0.85 * self._near_focus)
+            self._scale = self._scale + joined * (size - self._scale)
             coupling = self._contacts * np.outer(joined, joined)
         self._slowing = np.stack(
             [

@@ -41,12 +41,18 @@ class LslSource:
         Unit of the channels, if the stream does not state it.
     resolve_timeout_s : float, default=10.0
         Longest wait for the stream, in seconds.
+
+    Attributes
+    ----------
+    n_received : int
+        Samples received since `open`.
     """
 
     def __init__(self, query: str, unit: str | None = None, resolve_timeout_s: float = 10.0):
         self._query, self._unit, self._resolve_timeout_s = query, unit, resolve_timeout_s
         self._inlet: Any = None
         self._markers: Any = None
+        self.n_received = 0
 
     def open(self) -> StreamInfo:
         """Wait for the stream, check its description and subscribe.
@@ -86,7 +92,7 @@ class LslSource:
         n = max(1, math.ceil(_MAX_READ_S * info.signal.sfreq))
         self._rows = np.empty((n, info.signal.n_channels), inlet.np_dtype)
         self._chunk_size = 1
-        self._n_received = 0
+        self.n_received = 0
         self._n_announced: int | None = None  # by the end marker
         self._last_arrival = self._offset_at
         return StreamInfo(
@@ -129,16 +135,16 @@ class LslSource:
                 if self._n_announced is not None:
                     return self._received(self._rows[:0], np.empty(0), pylsl.local_clock(), (), ended=True)
                 raise StreamLost(
-                    f"Stream {self._query!r} must go on sending, got a lost connection after {self._n_received} "
+                    f"Stream {self._query!r} must go on sending, got a lost connection after {self.n_received} "
                     "samples. Start the sender again and reconnect."
                 ) from error
             now = pylsl.local_clock()
             if len(stamps):
-                self._n_received += len(stamps)
+                self.n_received += len(stamps)
                 self._last_arrival = now
             markers = self._read_markers()
             ended = self._n_announced is not None and (
-                self._n_received >= self._n_announced or now - self._last_arrival > _DRY_S
+                self.n_received >= self._n_announced or now - self._last_arrival > _DRY_S
             )
             left_s -= wait_s
             if len(stamps) or markers or ended or left_s <= 0:

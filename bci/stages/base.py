@@ -69,7 +69,7 @@ class Stage:
                 f"{type(self).__name__} needs columns of shape {self.signal_in.shape} (time last), "
                 f"got an array of shape {x.shape}."
             )
-        if not np.isfinite(x.sum()) and not np.isfinite(x).all():
+        if not np.isfinite(x).all():
             raise SignalError(
                 f"{type(self).__name__} needs finite samples, got NaN or infinity. Put a Gate before the stages."
             )

@@ -10,7 +10,7 @@ import numpy as np
 from scipy.signal import butter, iirnotch, sosfilt, sosfilt_zi, tf2sos
 
 from bci.chunk import Signal
-from bci.errors import SpecError
+from bci.errors import SignalError, SpecError
 from bci.stages.base import RESIDUAL_ENERGY, Stage
 
 
@@ -99,7 +99,7 @@ class Notch:
     def build(self, signal: Signal) -> SosFilter:
         """Return the running filter for `signal`."""
         _check_corner("Notch", "freq_hz", self.freq_hz, 2, signal.sfreq)
-        if self.quality <= 0:
+        if not 0 < self.quality < np.inf:
             raise SpecError(f"Notch needs quality > 0, got {self.quality:g}. 30 is usual.")
         return SosFilter(tf2sos(*iirnotch(self.freq_hz, self.quality, fs=signal.sfreq)), signal)
 
@@ -199,6 +199,11 @@ class BankStage(Stage):
 
     @state.setter
     def state(self, state: dict) -> None:
+        if set(state) != {str(i) for i in range(len(self._filters))}:
+            raise SignalError(
+                f"BankStage needs a state of {len(self._filters)} bands, got {sorted(state)}. "
+                "Take it from the same kind of stage."
+            )
         for i, band in enumerate(self._filters):
             band.state = state[str(i)]
 

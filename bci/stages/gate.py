@@ -23,12 +23,15 @@ class Gate(Stage):
     ----------
     n_held : int
         Values replaced since the start; a reset keeps the count.
+    any_finite : bool
+        Whether a finite value has ever come; a reset keeps it.
     """
 
     _remembered = ("_last",)
 
     def __init__(self, signal: Signal) -> None:
         self.n_held = 0
+        self.any_finite = False
         super().__init__(signal, signal)
 
     def reset(self) -> None:
@@ -67,6 +70,7 @@ class Gate(Stage):
             return y, np.ones(0, dtype=bool)
         finite = np.isfinite(y)
         valid = np.asarray(finite.all(axis=0))
+        self.any_finite = self.any_finite or bool(finite.any())
         if not valid.all():
             self.n_held += int(finite.size - np.count_nonzero(finite))
             source = np.maximum.accumulate(np.where(finite, np.arange(n_samples), -1), axis=1)

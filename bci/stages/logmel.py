@@ -59,7 +59,7 @@ class LogMel:
 
     def build(self, signal: Signal) -> LogMelStage:
         """Return the running stage for `signal`."""
-        if not 0 < self.win_length <= self.n_fft or self.hop_length < 1 or self.floor <= 0:
+        if not 0 < self.win_length <= self.n_fft or self.hop_length < 1 or not 0 < self.floor < np.inf:
             raise SpecError(
                 f"LogMel needs 0 < win_length <= n_fft, hop_length >= 1 and floor > 0 {signal.unit}^2, "
                 f"got win_length={self.win_length}, n_fft={self.n_fft}, hop_length={self.hop_length}, "
@@ -73,6 +73,11 @@ class LogMel:
             )
         except ValueError as error:
             raise SpecError(f"LogMel: {error}") from error
+        if not bank.any():
+            raise SpecError(
+                f"LogMel needs a bin of the FFT within {self.low_hz:g} to {self.high_hz:g} Hz, got bins "
+                f"{signal.sfreq / self.n_fft:g} Hz apart. Raise n_fft or widen the range."
+            )
         return LogMelStage(signal, self, bank)
 
 

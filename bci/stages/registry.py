@@ -50,7 +50,7 @@ def stage_from_dict(record: Mapping[str, Any]) -> StageSpec:
     SpecError
         If the kind or a field is unknown, missing or of a wrong type.
     """
-    kind = record.get("kind")
+    kind = record.get("kind") if isinstance(record, Mapping) else record
     if not isinstance(kind, str) or kind not in STAGES:
         raise SpecError(f"A stage needs a known kind, got {kind!r}. Known: {', '.join(STAGES)}.")
     return record_from_dict(STAGES[kind], {k: v for k, v in record.items() if k != "kind"}, f"stage {kind!r}")

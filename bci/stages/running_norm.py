@@ -32,7 +32,7 @@ class RunningNorm:
 
     def build(self, signal: Signal) -> RunningNormStage:
         """Return the running stage for `signal`."""
-        if self.tau_s * signal.sfreq < 1 or self.min_std <= 0:
+        if not (1 <= self.tau_s * signal.sfreq < np.inf and 0 < self.min_std < np.inf):
             raise SpecError(
                 f"RunningNorm needs tau_s of at least one sample ({1 / signal.sfreq:g} s) and min_std > 0, "
                 f"got tau_s={self.tau_s:g}, min_std={self.min_std:g}."

@@ -30,6 +30,8 @@ class Scale:
 
     def build(self, signal: Signal) -> AffineStage:
         """Return the running stage for `signal`."""
+        if not np.isfinite(self.factor):
+            raise SpecError(f"Scale needs a finite factor, got {self.factor:g}.")
         out = signal if self.unit is None else replace(signal, unit=self.unit)
         return AffineStage(signal, out, np.zeros(signal.n_channels), np.full(signal.n_channels, self.factor))
 
@@ -49,7 +51,7 @@ class Clip:
 
     def build(self, signal: Signal) -> ClipStage:
         """Return the running stage for `signal`."""
-        if self.limit <= 0:
+        if not 0 < self.limit < np.inf:
             raise SpecError(f"Clip needs limit > 0 {signal.unit}, got {self.limit:g}.")
         return ClipStage(signal, self.limit)
 
@@ -106,11 +108,14 @@ class RobustScale:
             raise SpecError("RobustScale must be fitted before it runs. Call fit with the training split.")
         if not len(self.center) == len(self.spread) == signal.n_channels:
             raise SpecError(
-                f"RobustScale was fitted to {len(self.center)} channels, the signal has {signal.n_channels}. "
-                "Fit it again."
+                f"RobustScale was fitted to {len(self.center)} channels, the signal has "
+                f"{signal.n_channels}. Fit it again."
             )
-        if min(self.spread) <= 0:
-            raise SpecError(f"RobustScale needs spreads above 0, got {min(self.spread):g}. Fit it again.")
+        if not (np.isfinite([self.center, self.spread]).all() and min(self.spread) > 0):
+            raise SpecError(
+                f"RobustScale needs finite numbers and spreads above 0, got center={self.center}, "
+                f"spread={self.spread}. Fit it again."
+            )
         return AffineStage(signal, replace(signal, unit="iqr"), np.array(self.center), 1.0 / np.array(self.spread))
 
 

@@ -1,0 +1,80 @@
+"""`bci decode`: score a recording offline."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from bci.decoder import Prediction
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of `bci decode`."""
+    parser.add_argument("file", type=Path, help="any recording that MNE reads (.fif, .edf, .bdf, .vhdr, .set, …)")
+    parser.add_argument("--model", required=True, metavar="BUNDLE", help="directory or name of a shipped bundle")
+    parser.add_argument("--engine", default="auto", help="auto (default), onnx or eager")
+    parser.add_argument("--log", type=Path, metavar="FILE", help="write the predictions as JSON Lines")
+    parser.add_argument("--picks", help="eeg, meg, all, or channel names joined by commas (default: EEG, else MEG)")
+    parser.add_argument("--unit", help="unit of channels for which the file states none, for example uV")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Decode the file, print a summary, write the log if asked to."""
+    import time
+
+    from bci.serving import serve
+    from bci.sources.recording import open_recording
+    from offline.score import score_recording
+
+    recording = open_recording(args.file, unit=args.unit, picks=args.picks)
+    served = serve(args.model, args.engine)
+    bundle = served.bundle
+    started = time.perf_counter()
+    predictions = score_recording(recording, bundle.pipeline, served.engine, bundle.decision)
+    spent_s = time.perf_counter() - started
+    recording.close()
+    if args.log is not None:
+        _write_log(args.log, predictions, bundle.decision.classes)
+    _print_summary(predictions, bundle.decision.classes)
+    length_s = recording.n_samples / recording.signal.sfreq
+    print(
+        f"{len(predictions)} predictions over {length_s:.1f} s in {spent_s:.2f} s "
+        f"({length_s / spent_s:.0f} times real time, engine {served.engine_report.name})."
+        + (f" Log: {args.log}" if args.log else "")
+    )
+    return 0
+
+
+def _write_log(path: Path, predictions: list[Prediction], classes: tuple[str, ...]) -> None:
+    import json
+    import os
+
+    from bci.errors import UsageError
+    from bci.sinks.jsonl_sink import prediction_record
+
+    scratch = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with scratch.open("w", encoding="utf-8") as file:
+            file.writelines(json.dumps(prediction_record(p, classes)) + "\n" for p in predictions)
+        os.replace(scratch, path)
+    except OSError as error:
+        raise UsageError(f"The log needs a file that can be written, got {path}: {error.strerror}.") from error
+    finally:
+        scratch.unlink(missing_ok=True)
+
+
+def _print_summary(predictions: list[Prediction], classes: tuple[str, ...]) -> None:
+    import numpy as np
+    from rich.console import Console
+    from rich.table import Table
+
+    probabilities = np.stack([p.probabilities for p in predictions])
+    table = Table("class", "mean probability", "windows won")
+    for i, name in enumerate(classes):
+        table.add_row(name, f"{probabilities[:, i].mean():.3f}", str(int((probabilities.argmax(1) == i).sum())))
+    Console().print(table)
+    for p in predictions:
+        if p.changed is not None:
+            print(f"{p.changed} at {p.time:.2f} s (level {p.level:.2f})")

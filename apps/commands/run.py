@@ -1,0 +1,120 @@
+"""`bci run`: decode a live stream and publish the predictions."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from bci.session import Summary
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of `bci run`."""
+    parser.add_argument("--stream", required=True, help="name of the LSL stream, or key=value (type=EEG, source_id=…)")
+    parser.add_argument("--model", required=True, metavar="BUNDLE", help="directory or name of a shipped bundle")
+    parser.add_argument("--out", metavar="NAME", help="name of the prediction stream (default: STREAM-pred)")
+    parser.add_argument("--duration", type=float, metavar="S", help="stop this long after the first sample")
+    parser.add_argument("--engine", default="auto", help="auto (default), onnx or eager")
+    parser.add_argument("--unit", help="unit of the channels, if the stream does not state it, for example uV")
+    parser.add_argument("--timeout", type=float, default=10.0, metavar="S", help="wait for the stream (default 10)")
+    parser.add_argument("--log", type=Path, metavar="FILE", help="write predictions and events as JSON Lines")
+    parser.add_argument("--no-view", action="store_true", help="do not draw the live view")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Decode until the stream ends, the duration has passed or a signal comes."""
+    from apps.console import print_summary
+
+    summary = run_session(
+        stream=args.stream,
+        model=args.model,
+        out=args.out,
+        duration_s=args.duration,
+        engine=args.engine,
+        unit=args.unit,
+        timeout_s=args.timeout,
+        log=args.log,
+        view=not args.no_view,
+    )
+    print_summary(summary)
+    if args.log is not None:
+        print(f"Log: {args.log}")
+    if summary.lost:
+        from bci.errors import StreamLost
+
+        raise StreamLost(summary.ended)
+    return 0
+
+
+def run_session(
+    *,
+    stream: str,
+    model: str,
+    out: str | None = None,
+    duration_s: float | None = None,
+    engine: str = "auto",
+    unit: str | None = None,
+    timeout_s: float = 10.0,
+    log: Path | None = None,
+    view: bool = True,
+) -> Summary:
+    """Serve a bundle on an LSL stream; SIGINT and SIGTERM end it in order.
+
+    Parameters
+    ----------
+    stream : str
+        Name of the stream, or ``key=value``.
+    model : str
+        Directory or name of a bundle.
+    out : str or None, default=None
+        Name of the prediction stream; None appends ``-pred`` to the stream's.
+    duration_s : float or None, default=None
+        Stop this long after the first sample.
+    engine : str, default="auto"
+        Engine by name.
+    unit : str or None, default=None
+        Unit of channels that state none.
+    timeout_s : float, default=10.0
+        Longest wait for the stream, in seconds.
+    log : Path or None, default=None
+        Where to write JSON Lines.
+    view : bool, default=True
+        Draw the live view, if this is a terminal.
+
+    Returns
+    -------
+    summary : Summary
+    """
+    import contextlib
+    import gc
+
+    import pylsl
+
+    from apps.console import ConsoleView
+    from apps.signals import stop_on_signals
+    from bci.serving import serve
+    from bci.session import Identity, Session, SessionSettings
+    from bci.sinks.jsonl_sink import JsonlSink
+    from bci.sinks.lsl_sink import LslSink
+    from bci.sources.lsl_source import LslSource
+
+    logs = [JsonlSink(log)] if log is not None else []
+    served = serve(model, engine)
+    bundle, report = served.bundle, served.engine_report
+    name = out or f"{stream.rpartition('=')[2]}-pred"
+    session = Session(
+        LslSource(stream, unit, timeout_s),
+        served.decoder(pylsl.local_clock),
+        Identity(bundle.name, bundle.sha256, report.name, report.precision),
+        SessionSettings(name, duration_s),
+        LslSink(),
+        logs,
+        pylsl.local_clock,
+    )
+    title = f"{stream} → {bundle.name} ({report.name}, {report.precision}) → {name}"
+    drawing = ConsoleView(session, title, bundle.decision.classes) if view else contextlib.nullcontext()
+    gc.freeze()  # what was loaded so far lives as long as the session
+    with stop_on_signals(session.stop), drawing:
+        return session.run()

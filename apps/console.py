@@ -1,0 +1,105 @@
+"""The live view of a session on a terminal: reads what the session counts, never asks it to wait."""
+
+from __future__ import annotations
+
+import threading
+from types import TracebackType
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.markup import escape
+from rich.table import Table
+from rich.text import Text
+
+from bci.decision import State
+from bci.session import Session, Summary
+from bci.telemetry import Percentiles
+
+REFRESH_S = 0.5
+BAR = 30
+STATES = {
+    State.SETTLING: ("· settling", "cyan"),
+    State.OK: ("✓ ok", "green"),
+    State.WARNING: ("△ warning", "yellow"),
+    State.ALARM: ("■ ALARM", "bold white on red"),
+    State.FAULT: ("✗ fault", "magenta"),
+}
+
+
+class ConsoleView:
+    """Context manager that redraws the newest prediction twice a second, on a terminal only.
+
+    Parameters
+    ----------
+    session : Session
+        Running session.
+    title : str
+        Heading.
+    classes : tuple of str
+        Names in logit order.
+    console : Console or None, default=None
+        Where to draw.
+    """
+
+    def __init__(self, session: Session, title: str, classes: tuple[str, ...], console: Console | None = None) -> None:
+        self._session, self._title, self._classes = session, title, classes
+        self._console = console or Console()
+        self._done = threading.Event()
+        self._thread = threading.Thread(target=self._draw, name="console-view", daemon=True)
+
+    def __enter__(self) -> ConsoleView:
+        if self._console.is_terminal:
+            self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._done.set()
+        if self._thread.is_alive():
+            self._thread.join()
+
+    def _draw(self) -> None:
+        with Live(console=self._console, auto_refresh=False) as live:
+            while not self._done.wait(REFRESH_S):
+                live.update(self.picture(), refresh=True)
+            live.update(self.picture(), refresh=True)
+
+    def picture(self) -> Group:
+        """Return what is shown now."""
+        output = self._session.newest
+        counts = self._session.telemetry.counts
+        head = Text(self._title, style="bold")
+        if output is None:
+            return Group(head, Text(f"waiting for the first window… {counts['samples']} samples"))
+        p = output.prediction
+        word, style = STATES[State(p.state)]
+        table = Table.grid(padding=(0, 1))
+        for name, probability in zip(self._classes, p.probabilities, strict=True):
+            filled = round(BAR * float(probability))
+            table.add_row(escape(name), "█" * filled + "░" * (BAR - filled), f"{probability:.3f}")
+        latency = self._session.telemetry.latency
+        total, engine = latency["total"].percentiles(), latency["engine"].percentiles()
+        line = (
+            f"predictions {counts['predictions']}   quality {p.quality:.2f}   gaps {counts.get('gap', 0)}   "
+            f"stamp→published p50 {total.p50:.2f} ms  p99 {total.p99:.2f} ms   engine p50 {engine.p50:.2f} ms"
+        )
+        return Group(head, Text(f" {word} ", style=style), table, Text(line))
+
+
+def print_summary(summary: Summary, console: Console | None = None) -> None:
+    """Print how a session went."""
+    console = console or Console()
+    table = Table("stage", "windows", "p50 ms", "p99 ms", "p99.9 ms", "max ms", title="Latency")
+    for stage, p in summary.latency.items():
+        table.add_row(stage, *_cells(p), style="bold" if stage == "total" else None)
+    console.print(table)
+    events = {k: n for k, n in summary.counts.items() if k not in ("samples", "predictions")}
+    console.print(
+        f"{summary.counts['predictions']} windows from {summary.counts['samples']} samples. "
+        f"Events: {', '.join(f'{k} {n}' for k, n in events.items()) or 'none'}. Ended: {escape(summary.ended)}."
+    )
+
+
+def _cells(p: Percentiles) -> tuple[str, ...]:
+    return (str(p.count), f"{p.p50:.3f}", f"{p.p99:.3f}", f"{p.p999:.3f}", f"{p.max:.3f}")

@@ -1,0 +1,100 @@
+"""From a bundle's name to a decoder that has proven itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+
+from bci.bundle import Bundle, find_bundle, load_bundle
+from bci.decoder import Decoder
+from bci.engines.base import Engine
+from bci.engines.selection import EngineReport, build_engine
+from bci.errors import SchemaError
+from bci.golden import GoldenReport, compare, require
+from bci.pipeline import Pipeline, window_starts
+
+MAX_EXAMPLES = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """A bundle with a running engine that reproduces its golden run.
+
+    Parameters
+    ----------
+    bundle : Bundle
+    engine : Engine
+    engine_report : EngineReport
+    golden_report : GoldenReport
+    """
+
+    bundle: Bundle
+    engine: Engine
+    engine_report: EngineReport
+    golden_report: GoldenReport
+
+    def decoder(self, timer: Callable[[], float] | None = None) -> Decoder:
+        """Return a new decoder."""
+        return Decoder(self.bundle.pipeline.build(), self.engine, self.bundle.decision, timer)
+
+
+def serve(name: str, engine: str = "auto", precision: str = "fp32") -> Served:
+    """Load a bundle, build the engine and replay the golden run.
+
+    Parameters
+    ----------
+    name : str
+        Directory of a bundle, or the name of a shipped one.
+    engine, precision : str
+        See `bci.engines.selection.build_engine`.
+
+    Returns
+    -------
+    served : Served
+
+    Raises
+    ------
+    BundleError
+        If the bundle cannot be trusted, or does not reproduce its golden run (`ParityError`, with the numbers).
+    EngineError
+        If the engine cannot be built.
+    """
+    served = examine(name, engine, precision)
+    require(served.golden_report, served.bundle.name)
+    return served
+
+
+def examine(name: str, engine: str = "auto", precision: str = "fp32") -> Served:
+    """Do what `serve` does, but leave it to the caller to judge the golden run."""
+    bundle = load_bundle(find_bundle(name))
+    golden = bundle.golden()
+    examples = golden_windows(golden, bundle.pipeline.build(), bundle.name)
+    built, report = build_engine(engine, bundle.network(), examples, bundle.engine_key, precision)
+    return Served(bundle, built, report, compare(golden, bundle.pipeline, bundle.decision, built))
+
+
+def golden_windows(golden: dict[str, np.ndarray], pipeline: Pipeline, name: str) -> np.ndarray:
+    """Return the first windows of the golden run, float32 (n_windows, *column_shape, n_columns).
+
+    Raises
+    ------
+    SchemaError
+        If the golden features do not fit the pipeline.
+    """
+    features = golden.get("features")
+    n = pipeline.window_frames
+    if features is None or features.shape[:-1] != pipeline.signal_out.shape or features.shape[-1] < n:
+        raise SchemaError(
+            f"{name}: golden.safetensors needs features of shape {pipeline.signal_out.shape} with at least "
+            f"{n} columns. Train the bundle again."
+        )
+    starts = window_starts(features.shape[-1], pipeline)[:MAX_EXAMPLES]
+    return np.ascontiguousarray(windows_at(features.astype(np.float32), starts, n))
+
+
+def windows_at(columns: np.ndarray, starts: np.ndarray, n_columns: int) -> np.ndarray:
+    """Return windows of `columns`, shape (n_windows, *column_shape, n_columns)."""
+    return np.moveaxis(sliding_window_view(columns, n_columns, axis=-1)[..., starts, :], -2, 0)

@@ -1,0 +1,337 @@
+"""A live session: source, clock check, decoder and sinks, until the stream ends or somebody stops it."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+
+import numpy as np
+
+from bci.chunk import Chunk
+from bci.clock import ClockSpec, Gap, SampleClock
+from bci.decoder import Decoder, Prediction
+from bci.errors import SignalError, StreamError, StreamLost
+from bci.events import Event
+from bci.matching import channel_rows
+from bci.sinks.base import Output, SessionInfo, Sink
+from bci.sources.base import Received, Source, StreamInfo
+from bci.telemetry import Percentiles, Telemetry
+
+log = logging.getLogger(__name__)
+
+READ_TIMEOUT_S = 0.2
+STATUS_EVERY_S = 1.0
+SAME_TIME_S = 1e-6  # a marker and its sample may differ by rounding
+BREAKS = ("loop", "seek")
+"""Markers after which the next sample does not follow the one before."""
+
+
+@dataclass(frozen=True, slots=True)
+class SessionSettings:
+    """What the user chooses.
+
+    Parameters
+    ----------
+    name : str
+        Name of the prediction stream.
+    duration_s : float or None, default=None
+        Time after the first sample to stop; None runs until the stream ends.
+    start_timeout_s : float, default=30.0
+        Longest wait for the first sample of an open stream, in seconds.
+    silence_s : float, default=5.0
+        A stream without samples for this long is reported as ``lost``.
+    clock : ClockSpec
+        Tolerances for gaps.
+    """
+
+    name: str
+    duration_s: float | None = None
+    start_timeout_s: float = 30.0
+    silence_s: float = 5.0
+    clock: ClockSpec = field(default_factory=ClockSpec)
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """What the session says about its model.
+
+    Parameters
+    ----------
+    bundle, bundle_sha256 : str
+        Name and hash.
+    engine, precision : str
+        What computes.
+    """
+
+    bundle: str
+    bundle_sha256: str
+    engine: str
+    precision: str
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """How a session went.
+
+    Parameters
+    ----------
+    latency : dict of str to Percentiles
+        Per stage, in milliseconds.
+    counts : dict of str to int
+        Samples, predictions and events by kind.
+    ended : str
+        Why it ended: ``end of stream``, ``duration``, ``stopped`` or the error of a lost stream.
+    lost : bool
+        Whether the stream was lost.
+    """
+
+    latency: dict[str, Percentiles]
+    counts: dict[str, int]
+    ended: str
+    lost: bool
+
+
+class Session:
+    """Owns the life cycle; everything that decides is in the decoder.
+
+    Parameters
+    ----------
+    source : Source
+        Where samples come from; opened and closed here.
+    decoder : Decoder
+        Already warmed up.
+    identity : Identity
+        Model and engine, for the description of the output.
+    settings : SessionSettings
+        What the user chose.
+    publisher : Sink or None
+        Receives predictions first; its time is the ledger's ``publish``.
+    logs : sequence of Sink, default=()
+        Receive predictions after that, with the complete ledger.
+    clock : callable
+        The LSL clock, in seconds.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        decoder: Decoder,
+        identity: Identity,
+        settings: SessionSettings,
+        publisher: Sink | None,
+        logs: Sequence[Sink],
+        clock: Callable[[], float],
+    ) -> None:
+        self.telemetry = Telemetry()
+        self.newest: Output | None = None
+        self._source, self._decoder = source, decoder
+        self._identity, self._settings = identity, settings
+        self._publisher, self._logs = publisher, tuple(logs)
+        self._now = clock
+        self._stop = threading.Event()
+        self._breaks: list[tuple[float, str]] = []
+        self._n_reported = 0
+
+    def stop(self) -> None:
+        """Ask the session to end; safe from any thread and from a signal handler."""
+        self._stop.set()
+
+    def run(self) -> Summary:
+        """Decode until the stream ends, the duration has passed, or `stop` is called.
+
+        Returns
+        -------
+        summary : Summary
+
+        Raises
+        ------
+        StreamError
+            If the stream cannot be opened, does not fit the model or sends nothing.
+        SignalError
+            If no sample is finite.
+        """
+        try:
+            info = self._source.open()
+            rows = channel_rows(self._decoder.signal_in, info.signal)
+            return self._loop(info, None if np.array_equal(rows, np.arange(info.signal.n_channels)) else rows)
+        finally:
+            for sink in self._sinks:
+                sink.close()
+            self._source.close()
+
+    @property
+    def _sinks(self) -> tuple[Sink, ...]:
+        return self._logs if self._publisher is None else (self._publisher, *self._logs)
+
+    def _loop(self, info: StreamInfo, rows: np.ndarray | None) -> Summary:
+        counter = SampleClock(info.signal, info.speed, self._settings.clock)
+        opened_s = self._now()
+        first_s: float | None = None
+        arrived_s = status_s = opened_s
+        silent = False
+        ended, lost = "stopped", False
+        while not self._stop.is_set():
+            try:
+                received = self._source.read(READ_TIMEOUT_S)
+            except StreamLost as error:
+                ended, lost = str(error), True
+                self._report(Event("lost", self._now(), {"reason": ended}), first_s is not None)
+                break
+            self._breaks += [(m.time, m.kind) for m in received.markers if m.kind in BREAKS]
+            now = self._now()
+            if received.times.size:
+                if first_s is None:
+                    first_s = status_s = float(received.times[0])
+                    self._open_sinks(info, first_s)
+                if silent:
+                    self._report(Event("recovered", now, {"silent_s": now - arrived_s}), True)
+                arrived_s, silent = now, False
+                self._take(counter, received, rows)
+            elif first_s is None and now - opened_s > self._settings.start_timeout_s:
+                raise StreamError(
+                    f"Stream {info.name!r} must send samples, got none in {now - opened_s:.0f} s. Start the sender."
+                )
+            elif (
+                first_s is not None and not silent and not received.ended and now - arrived_s > self._settings.silence_s
+            ):
+                silent = True
+                self._report(Event("lost", now, {"reason": f"no sample for {self._settings.silence_s:g} s"}), True)
+            if received.ended:
+                ended = "end of stream"
+                break
+            if first_s is not None:
+                if now - status_s >= STATUS_EVERY_S:
+                    self._report(self._status(now, now - status_s, info, received.offset_s), True)
+                    status_s = now
+                if self._settings.duration_s is not None and now - first_s >= self._settings.duration_s:
+                    ended = "duration"
+                    break
+        if first_s is not None:
+            now = self._now()
+            self._report(self._status(now, max(now - status_s, 1e-9), info, 0.0), True)
+            self._report(Event("ended", now, {"reason": ended}), True)
+        return Summary(self.telemetry.summary(), dict(self.telemetry.counts), ended, lost)
+
+    def _open_sinks(self, stream: StreamInfo, first_s: float) -> None:
+        pipeline, decision = self._decoder.pipeline, self._decoder.decision.spec
+        info = SessionInfo(
+            name=self._settings.name,
+            stream=stream.name,
+            bundle=self._identity.bundle,
+            bundle_sha256=self._identity.bundle_sha256,
+            classes=decision.classes,
+            alarm_class=decision.alarm.label if decision.alarm else "",
+            on_threshold=decision.alarm.on_threshold if decision.alarm else 0.0,
+            off_threshold=decision.alarm.off_threshold if decision.alarm else 0.0,
+            hop_s=pipeline.spec.window.hop_s,
+            window_s=pipeline.spec.window.length_s,
+            delay_s=pipeline.delay_s(),
+            reference_hz=pipeline.spec.reference_hz,
+            smoothing_s=decision.smoothing_s,
+            engine=self._identity.engine,
+            precision=self._identity.precision,
+            first_sample_time=first_s,
+            sfreq=stream.signal.sfreq,
+            speed=stream.speed,
+        )
+        for sink in self._sinks:
+            sink.open(info)
+
+    def _take(self, counter: SampleClock, received: Received, rows: np.ndarray | None) -> None:
+        """Decode and publish what has arrived."""
+        data = received.data if rows is None else received.data[rows]
+        chunks, gaps = counter.number(data, received.times)
+        self.telemetry.count("samples", received.times.size)
+        for gap in gaps:
+            self._report(gap_event(gap), True)
+        for chunk in chunks:
+            for part in self._parts(chunk):
+                for prediction in self._decoder.push(part):
+                    self._publish(prediction, received.received_s)
+        self._check_finite(counter.n_received)
+
+    def _parts(self, chunk: Chunk) -> Iterator[Chunk]:
+        """Cut `chunk` where a loop or seek marker stands, and reset the decoder at each."""
+        while self._breaks and self._breaks[0][0] <= chunk.times[-1] + SAME_TIME_S:
+            time_s, kind = self._breaks.pop(0)
+            at = int(np.searchsorted(chunk.times, time_s - SAME_TIME_S))
+            if at:
+                yield _part(chunk, 0, at)
+                chunk = _part(chunk, at, chunk.n_samples)
+            self._decoder.reset()
+            self._report(Event(kind, time_s, {"sample": chunk.first_sample}), True)
+        yield chunk
+
+    def _publish(self, prediction: Prediction, received_s: float) -> None:
+        computed_s = self._now()
+        output = Output(prediction, received_s, computed_s, None)
+        if self._publisher is not None:
+            self._publisher.prediction(output)
+        output = Output(prediction, received_s, computed_s, self._now())
+        for sink in self._logs:
+            sink.prediction(output)
+        self.newest = output
+        self.telemetry.count("predictions")
+        for stage, seconds in output.stages_s().items():
+            self.telemetry.time(stage, seconds)
+        if prediction.changed is not None:
+            fields = {"last_sample": prediction.last_sample, "level": prediction.level, "quality": prediction.quality}
+            self._report(Event(prediction.changed, prediction.time, fields), True)
+
+    def _report(self, event: Event, opened: bool) -> None:
+        """Count an event and hand it to the sinks."""
+        self.telemetry.count(event.kind)
+        if event.kind != "status":
+            log.info("%s at %.3f s: %s", event.kind, event.time, dict(event.fields))
+        for sink in self._sinks if opened else ():
+            sink.event(event)
+
+    def _status(self, now: float, span_s: float, info: StreamInfo, offset_s: float) -> Event:
+        counts = self.telemetry.counts
+        n_new = counts["samples"] - self._n_reported
+        self._n_reported = counts["samples"]
+        stages = {
+            stage: {"p50_ms": round(p.p50, 4), "p99_ms": round(p.p99, 4), "max_ms": round(p.max, 4)}
+            for stage, p in self.telemetry.take_recent().items()
+        }
+        return Event(
+            "status",
+            now,
+            {
+                "latency": stages,
+                "samples": counts["samples"],
+                "predictions": counts["predictions"],
+                "dropped": counts.get("dropped", 0),
+                "gaps": counts.get("gap", 0),
+                "rate": round(n_new / span_s, 3),
+                "nominal_rate": info.signal.sfreq * info.speed,
+                "clock_offset_s": offset_s,
+                "engine": self._identity.engine,
+                "precision": self._identity.precision,
+            },
+        )
+
+    def _check_finite(self, n_received: int) -> None:
+        signal, gate = self._decoder.signal_in, self._decoder.pipeline.gate
+        if gate.n_held and n_received >= self._settings.silence_s * signal.sfreq and not gate.any_finite:
+            raise SignalError(
+                f"A stream needs finite samples, got {n_received} without one. Check the amplifier and its electrodes."
+            )
+
+
+def gap_event(gap: Gap) -> Event:
+    """Return the event of a gap."""
+    fields = {"n_lost": gap.n_lost, "t0": gap.start_s, "t1": gap.stop_s, "filled": gap.filled}
+    return Event("gap", gap.stop_s, fields)
+
+
+def summary_record(summary: Summary) -> dict[str, object]:
+    """Return a summary as JSON values."""
+    return asdict(summary)
+
+
+def _part(chunk: Chunk, start: int, stop: int) -> Chunk:
+    filled = None if chunk.filled is None else chunk.filled[start:stop]
+    return Chunk(chunk.data[:, start:stop], chunk.first_sample + start, chunk.times[start:stop], filled)
