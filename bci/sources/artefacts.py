@@ -45,14 +45,14 @@ class Scene:
 
 # Mean number per hour, and shortest and longest duration in seconds. Blinks and saccades depend on the eyes.
 _RATES: dict[str, tuple[float, float, float]] = {
-    "emg": (30.0, 1.0, 10.0),
-    "chewing": (6.0, 8.0, 35.0),
+    "emg": (30.0, 1.0, 15.0),
+    "chewing": (8.0, 8.0, 40.0),
     "pop": (20.0, 2.0, 4.0),
     "sweat": (3.0, 30.0, 90.0),
-    "movement": (14.0, 3.0, 20.0),
-    "tapping": (9.0, 6.0, 30.0),
-    "temporal_theta": (9.0, 6.0, 25.0),
-    "frontal_delta": (9.0, 5.0, 20.0),
+    "movement": (16.0, 3.0, 20.0),
+    "tapping": (7.0, 6.0, 30.0),
+    "temporal_theta": (8.0, 6.0, 20.0),
+    "frontal_delta": (8.0, 5.0, 15.0),
     "arousal": (8.0, 4.0, 18.0),
     "mu": (10.0, 2.0, 6.0),
     "spike": (60.0, 1.0, 1.0),

@@ -117,7 +117,7 @@ def draw_traits(rng: np.random.Generator) -> Traits:
         onset_hz=onset_hz,
         final_hz=onset_hz * rng.uniform(0.38, 0.6),
         spike_gain=rng.uniform(),
-        ictal_strength=float(np.exp(np.log(0.25) + 0.45 * rng.standard_normal())),
+        ictal_strength=float(np.exp(np.log(0.36) + 0.4 * rng.standard_normal())),
         reach_rad=rng.uniform(0.5, 1.8),
         spread_rad_per_s=rng.uniform(0.06, 0.3),
         busyness=float(np.exp(0.4 * rng.standard_normal())),
