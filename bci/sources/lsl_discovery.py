@@ -6,6 +6,8 @@ import re
 from dataclasses import dataclass
 
 import pylsl
+from pylsl.util import LostError
+from pylsl.util import TimeoutError as LslTimeout
 
 from bci.errors import StreamError, StreamNotFound, UsageError
 
@@ -151,7 +153,7 @@ def list_streams(wait_s: float, describe_timeout_s: float = 1.0) -> list[Found]:
         try:
             full = pylsl.StreamInlet(info, recover=False).info(describe_timeout_s)
             labels, units = channel_texts(full, "label"), channel_texts(full, "unit")
-        except (pylsl.LostError, pylsl.TimeoutError):
+        except (LostError, LslTimeout):
             pass  # it answered the query and left: still listed, without details
         listed.append(found(info, labels, units))
     return sorted(listed, key=lambda f: (f.name, f.source_id))

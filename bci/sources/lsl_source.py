@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 import pylsl
+from pylsl.util import LostError
+from pylsl.util import TimeoutError as LslTimeout
 
 from bci.chunk import Signal
 from bci.errors import ChannelMismatch, StreamLost
@@ -82,7 +84,7 @@ class LslSource:
             replayed = not full.desc().child("replay").empty()
             self._markers = _open_companion(full, replayed)
             inlet.open_stream(_OPEN_TIMEOUT_S)
-        except (pylsl.LostError, pylsl.TimeoutError) as error:
+        except (LostError, LslTimeout) as error:
             self._markers = None
             raise StreamLost(
                 f"Stream {info_name(found)} must stay while it is opened, got: {error} Start the sender again."
@@ -131,7 +133,7 @@ class LslSource:
             wait_s = max(0.0, left_s if self._markers is None else min(left_s, _SLICE_S))
             try:
                 rows, stamps = self._pull(wait_s)
-            except pylsl.LostError as error:
+            except LostError as error:
                 if self._n_announced is not None:
                     return self._received(self._rows[:0], np.empty(0), pylsl.local_clock(), (), ended=True)
                 raise StreamLost(
@@ -185,7 +187,7 @@ class LslSource:
         self._offset_at = now
         try:
             self._offset_s = self._inlet.time_correction(0.0)  # returns the last estimate at once
-        except (pylsl.TimeoutError, pylsl.LostError):
+        except (LslTimeout, LostError):
             log.debug("no new clock offset for %s; the last one stays", self._query)
 
     def _read_markers(self) -> tuple[Marker, ...]:
@@ -206,7 +208,7 @@ class LslSource:
                 markers.append(marker)
                 if marker.kind == "end":
                     self._n_announced = marker.fields["n_samples"]
-        except pylsl.LostError:
+        except LostError:
             self._markers = None
         return tuple(sorted(markers, key=lambda m: m.time))
 
