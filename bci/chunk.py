@@ -82,8 +82,7 @@ class Chunk:
             )
         if self.filled is not None and self.filled.shape != self.times.shape:
             raise SignalError(
-                f"A chunk of {self.data.shape[1]} samples needs one flag per sample in filled, "
-                f"got {self.filled.shape}."
+                f"A chunk of {self.data.shape[1]} samples needs one flag per sample in filled, got {self.filled.shape}."
             )
 
     @property

@@ -11,6 +11,8 @@ from typing import Any
 
 from bci.errors import SpecError
 
+LARGEST = sys.float_info.max
+
 
 def to_json(record: Any) -> str:
     """Return the canonical JSON text of a JSON value or a dataclass: sorted keys, one form for one value."""
@@ -96,9 +98,9 @@ def _typed(value: Any, hint: Any, where: str) -> Any:
     for option in _options(hint):
         if option is type(None) and value is None:
             return None
-        if option is float and isinstance(value, int | float) and not isinstance(value, bool):
-            if abs(value) <= sys.float_info.max:  # neither NaN nor infinite, nor an integer beyond both
-                return float(value)
+        # neither NaN nor infinite, nor an integer too large to convert
+        if option is float and type(value) is not bool and isinstance(value, int | float) and abs(value) <= LARGEST:
+            return float(value)
         if option in (int, str, bool) and type(value) is option:
             return value
         if isinstance(option, str) and value == option:
