@@ -12,6 +12,25 @@ from bci.chunk import Signal
 
 
 @dataclass(frozen=True, slots=True)
+class Annotation:
+    """A described stretch of a recording.
+
+    Parameters
+    ----------
+    onset_s : float
+        Start, in seconds from the first sample of the recording.
+    duration_s : float
+        Length, in seconds; 0 for an instant.
+    description : str
+        What the annotator wrote.
+    """
+
+    onset_s: float
+    duration_s: float
+    description: str
+
+
+@dataclass(frozen=True, slots=True)
 class Marker:
     """Something that happened at one time of the stream.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from dataclasses import dataclass
 
 import pylsl
@@ -12,7 +13,7 @@ from pylsl.util import TimeoutError as LslTimeout
 from bci.errors import StreamError, StreamNotFound, UsageError
 
 _KEY = re.compile(r"[A-Za-z_][\w/]*")
-_DUPLICATE_WAIT_S = 0.5  # a second stream of the same name answers within a wave of queries
+_POLL_S = 0.01
 _LIST_WAIT_S = 1.0
 _MAX_SHOWN = 80
 
@@ -104,44 +105,69 @@ def predicate(query: str) -> str:
     return " and ".join(terms)
 
 
-def resolve(query: str, timeout_s: float) -> pylsl.StreamInfo:
-    """Return the one stream that answers to the query.
+class Search:
+    """Looks for streams in the background, so that opening one need not wait until others have had time to answer.
 
     Parameters
     ----------
     query : str
         As for `predicate`.
-    timeout_s : float
-        Longest wait, in seconds.
-
-    Returns
-    -------
-    info : pylsl.StreamInfo
-        Without the extended description.
-
-    Raises
-    ------
-    StreamNotFound
-        If none answers; lists the streams that are there.
-    StreamError
-        If more than one answers; lists them.
     """
-    wanted = predicate(query)
-    infos = pylsl.resolve_bypred(wanted, 1, timeout_s)
-    if not infos:
-        others = ", ".join(str(found(info)) for info in pylsl.resolve_streams(_LIST_WAIT_S))
-        raise StreamNotFound(
-            f"No LSL stream answered to {query!r} within {timeout_s:g} s. Streams on the network: {others or 'none'}. "
-            "Start the sender or name another stream; `bci streams` lists them."
-        )
-    answers = {info.uid(): info for info in [*infos, *pylsl.resolve_bypred(wanted, len(infos) + 1, _DUPLICATE_WAIT_S)]}
-    if len(answers) > 1:
-        listed = ", ".join(sorted(str(found(info)) for info in answers.values()))
-        raise StreamError(
-            f"One LSL stream must answer to {query!r}, got {len(answers)}: {listed}. "
-            "Stop one of them, or choose by source_id=… or hostname=…."
-        )
-    return infos[0]
+
+    def __init__(self, query: str):
+        self._query = query
+        self._resolver = pylsl.ContinuousResolver(pred=predicate(query))
+
+    def first(self, timeout_s: float) -> pylsl.StreamInfo:
+        """Return the first stream that answers, without its extended description.
+
+        Parameters
+        ----------
+        timeout_s : float
+            Longest wait, in seconds.
+
+        Returns
+        -------
+        info : pylsl.StreamInfo
+
+        Raises
+        ------
+        StreamNotFound
+            If none answers; lists the streams that are there.
+        """
+        infos = wait_for_results(self._resolver, timeout_s)
+        if not infos:
+            others = ", ".join(str(found(info)) for info in pylsl.resolve_streams(_LIST_WAIT_S))
+            raise StreamNotFound(
+                f"No LSL stream answered to {self._query!r} within {timeout_s:g} s. "
+                f"Streams on the network: {others or 'none'}. "
+                "Start the sender or name another stream; `bci streams` lists them."
+            )
+        return infos[0]
+
+    def need_one(self) -> None:
+        """Check that no second stream has answered.
+
+        Raises
+        ------
+        StreamError
+            If one has; lists all.
+        """
+        answers = self._resolver.results()
+        if len(answers) > 1:
+            listed = ", ".join(sorted(str(found(info)) for info in answers))
+            raise StreamError(
+                f"One LSL stream must answer to {self._query!r}, got {len(answers)}: {listed}. "
+                "Stop one of them, or choose by source_id=… or hostname=…."
+            )
+
+
+def wait_for_results(resolver: pylsl.ContinuousResolver, timeout_s: float) -> list[pylsl.StreamInfo]:
+    """Return what a resolver has found, as soon as that is something, at the latest after `timeout_s`."""
+    until = pylsl.local_clock() + timeout_s
+    while not (infos := resolver.results()) and pylsl.local_clock() < until:
+        time.sleep(_POLL_S)
+    return infos
 
 
 def list_streams(wait_s: float, describe_timeout_s: float = 1.0) -> list[Found]:

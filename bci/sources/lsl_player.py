@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+from typing import TYPE_CHECKING
 
 import pylsl
 
 from bci.sources.lsl_outlets import LslOutlets
 from bci.sources.player import Feed, Player, PlayerSettings
-from bci.sources.recording import Recording
+
+if TYPE_CHECKING:
+    from bci.sources.recording import Recording  # mne, which a simulation does not need
 
 
 def recording_player(recording: Recording, name: str, settings: PlayerSettings) -> Player:

@@ -15,7 +15,7 @@ from pylsl.util import TimeoutError as LslTimeout
 from bci.chunk import Signal
 from bci.errors import ChannelMismatch, StreamLost
 from bci.sources.base import Marker, Received, StreamInfo
-from bci.sources.lsl_discovery import channel_texts, literal, printable, resolve
+from bci.sources.lsl_discovery import Search, channel_texts, literal, printable, wait_for_results
 from bci.sources.units import common_unit, conversion
 
 log = logging.getLogger(__name__)
@@ -27,7 +27,6 @@ _OFFSET_EVERY_S = 1.0  # liblsl measures every 5 s in its own thread; asking it 
 _SLICE_S = 0.05  # markers are looked at this often while no samples come
 _DRY_S = 0.25  # without samples this long after the end marker, nothing is on its way any more
 _OPEN_TIMEOUT_S = 5.0
-_COMPANION_WAIT_S = 0.3
 _MAX_MARKER_BYTES = 65536
 _MAX_MARKERS_PER_READ = 1000
 
@@ -74,15 +73,17 @@ class LslSource:
         StreamLost
             If it leaves meanwhile.
         """
-        found = resolve(self._query, self._resolve_timeout_s)
+        search = Search(self._query)
+        found = search.first(self._resolve_timeout_s)
         inlet = pylsl.StreamInlet(found, max_buflen=_BUFFER_S, recover=False)
         try:
             full = inlet.info(_OPEN_TIMEOUT_S)
             info, self._factors = _describe(full, self._unit)
-            # before the subscription, so that no sample waits for it
+            companion = _Companion(full)
+            # before the subscription, so that no sample waits for it; takes 0.6 s, in which other streams can answer
             self._offset_s = inlet.time_correction(_OPEN_TIMEOUT_S)
-            replayed = not full.desc().child("replay").empty()
-            self._markers = _open_companion(full, replayed)
+            search.need_one()
+            self._markers = companion.open()
             inlet.open_stream(_OPEN_TIMEOUT_S)
         except (LostError, LslTimeout) as error:
             self._markers = None
@@ -93,7 +94,7 @@ class LslSource:
         self._offset_at = pylsl.local_clock()
         n = max(1, math.ceil(_MAX_READ_S * info.signal.sfreq))
         self._rows = np.empty((n, info.signal.n_channels), inlet.np_dtype)
-        self._chunk_size = 1
+        self._chunk_size = n  # unknown yet: the first read waits a little for more
         self.n_received = 0
         self._n_announced: int | None = None  # by the end marker
         self._last_arrival = self._offset_at
@@ -300,17 +301,21 @@ def _number(text: str, default: float) -> float:
     return value if math.isfinite(value) and value > 0 else default
 
 
-def _open_companion(full: pylsl.StreamInfo, replayed: bool) -> Any:
-    """Return an inlet of ``NAME-annotations``, subscribed, or None if there is none."""
-    wanted = f"name={literal(full.name() + '-annotations')}"
-    if replayed:
-        wanted += f" and source_id={literal(full.source_id() + '-annotations')}"
-    answers = pylsl.resolve_bypred(wanted, 1, _OPEN_TIMEOUT_S if replayed else _COMPANION_WAIT_S)
-    if not answers:
-        return None
-    found = answers[0]
-    if found.channel_format() != pylsl.cf_string or found.channel_count() != 1:
-        return None
-    inlet = pylsl.StreamInlet(found, recover=False, as_numpy=True)
-    inlet.open_stream(_OPEN_TIMEOUT_S)
-    return inlet
+class _Companion:
+    """The marker stream ``NAME-annotations``: looked for in the background, since most amplifiers have none."""
+
+    def __init__(self, full: pylsl.StreamInfo):
+        self._replayed = not full.desc().child("replay").empty()
+        wanted = f"name={literal(full.name() + '-annotations')}"
+        if self._replayed:
+            wanted += f" and source_id={literal(full.source_id() + '-annotations')}"
+        self._resolver = pylsl.ContinuousResolver(pred=wanted)
+
+    def open(self) -> Any:
+        """Return a subscribed inlet, or None if there is no such stream."""
+        answers = wait_for_results(self._resolver, _OPEN_TIMEOUT_S if self._replayed else 0.0)
+        if not answers or answers[0].channel_format() != pylsl.cf_string or answers[0].channel_count() != 1:
+            return None
+        inlet = pylsl.StreamInlet(answers[0], recover=False, as_numpy=True)
+        inlet.open_stream(_OPEN_TIMEOUT_S)
+        return inlet

@@ -6,9 +6,9 @@ import numpy as np
 
 from bci.chunk import Signal
 from bci.errors import SpecError
+from bci.sources.base import Annotation
 from bci.sources.lsl_player import lsl_player
 from bci.sources.player import Player, PlayerSettings
-from bci.sources.recording import Annotation
 from bci.sources.simulated_patient import PatientSpec, SimulatedPatient
 
 SEIZURE = "seizure"

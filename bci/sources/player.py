@@ -14,8 +14,8 @@ import numpy as np
 
 from bci.chunk import Signal
 from bci.errors import SpecError
+from bci.sources.base import Annotation
 from bci.sources.readahead import ReadAhead
-from bci.sources.recording import Annotation
 
 log = logging.getLogger(__name__)
 

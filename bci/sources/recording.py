@@ -9,7 +9,6 @@ import struct
 import warnings
 import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ from scipy.io.matlab import MatReadError
 
 from bci.chunk import Signal
 from bci.errors import ChannelMismatch, RecordingError
+from bci.sources.base import Annotation
 from bci.sources.units import common_unit, conversion
 
 _VOLTAGE_TYPES = ("eeg", "ecog", "seeg", "dbs")
@@ -46,25 +46,6 @@ _READER_ERRORS = (
     MatReadError,
 )
 FORMATS = "FIF, EDF, BDF, GDF, BrainVision (.vhdr), EEGLAB (.set), CTF, KIT, BTi, …: whatever mne.io.read_raw reads"
-
-
-@dataclass(frozen=True, slots=True)
-class Annotation:
-    """A described stretch of a recording.
-
-    Parameters
-    ----------
-    onset_s : float
-        Start, in seconds from the first sample of the recording.
-    duration_s : float
-        Length, in seconds; 0 for an instant.
-    description : str
-        What the annotator wrote.
-    """
-
-    onset_s: float
-    duration_s: float
-    description: str
 
 
 class Recording:
@@ -198,7 +179,10 @@ def open_recording(path: str | Path, unit: str | None = None, picks: str | Seque
 def _unreadable(path: Path, error: BaseException) -> RecordingError:
     words = "".join(c if c.isprintable() else " " for c in str(error)).split()
     reason = " ".join(words)[:200] or type(error).__name__
-    return RecordingError(f"A recording must be in a format that MNE reads ({FORMATS}); {path.name}: {reason}")
+    return RecordingError(
+        f"A recording must be in a format that MNE reads ({FORMATS}), got {path.name}: {reason} "
+        "Convert it, or check that it is complete."
+    )
 
 
 def _rates_differ(path: Path) -> bool:

@@ -9,9 +9,9 @@ import pytest
 
 from bci.chunk import Signal
 from bci.errors import RecordingError, SpecError
+from bci.sources.base import Annotation
 from bci.sources.player import Player, PlayerSettings, Schedule
 from bci.sources.readahead import ReadAhead
-from bci.sources.recording import Annotation
 
 
 class FakeClock:
