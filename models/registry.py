@@ -22,6 +22,7 @@ _BUILDERS = {
     "mel_cnn": "models.mel_cnn:mel_cnn",
     "mel_cnn_reference": "models.mel_cnn:mel_cnn_reference",
     "tangent_cca": "models.riemann:tangent_cca",
+    "cca_net": "models.cca_net:cca_net",
 }
 
 

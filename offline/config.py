@@ -1,0 +1,119 @@
+"""Settings of a training run: one frozen record, one strict reader."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from bci.errors import SpecError, UsageError
+from bci.records import record_from_dict
+
+
+@dataclass(frozen=True, slots=True)
+class TrainConfig:
+    """Everything that decides the result of a training run.
+
+    Parameters
+    ----------
+    task : str
+        Name of the task.
+    data : str
+        Folder of its archive.
+    model : str
+        Name of the model.
+    out : str
+        Folder for the results.
+    window_s : float, default=2.0
+        Length of a window, in seconds.
+    hop_s : float, default=0.25
+        Time between predictions in live use, in seconds.
+    seed : int, default=0
+        Seed of weights, order and crops.
+    epochs : int or None, default=None
+        Upper bound of passes over the training stretches; None takes the model's default.
+    patience : int or None, default=None
+        Epochs without a better validation loss after which training stops; None takes the model's default.
+    batch_size : int, default=32
+        Windows per step.
+    learning_rate : float or None, default=None
+        Peak of the schedule; None takes the model's default.
+    weight_decay : float, default=0.01
+        Decoupled decay of AdamW.
+    dropout : float or None, default=None
+        None takes the model's default.
+    n_validation : int, default=1
+        Subjects that stop the training of each fold.
+    threads : int, default=1
+        Threads of torch. Results are bitwise repeatable with the same number.
+    skip_bad : bool, default=False
+        Train without the files that cannot be used, instead of refusing.
+    """
+
+    task: str
+    data: str
+    model: str
+    out: str
+    window_s: float = 2.0
+    hop_s: float = 0.25
+    seed: int = 0
+    epochs: int | None = None
+    patience: int | None = None
+    batch_size: int = 32
+    learning_rate: float | None = None
+    weight_decay: float = 0.01
+    dropout: float | None = None
+    n_validation: int = 1
+    threads: int = 1
+    skip_bad: bool = False
+
+    def __post_init__(self) -> None:
+        positive = ("window_s", "hop_s", "epochs", "patience", "learning_rate", "n_validation", "threads")
+        wrong = [name for name in positive if getattr(self, name) is not None and getattr(self, name) <= 0]
+        if wrong:
+            raise UsageError(f"{wrong[0]} must be above 0, got {getattr(self, wrong[0])}.")
+        if self.batch_size < 2:
+            raise UsageError(f"batch_size must be at least 2 (batch normalisation), got {self.batch_size}.")
+        if self.seed < 0 or self.weight_decay < 0:
+            raise UsageError(f"seed and weight_decay must not be negative, got {self.seed} and {self.weight_decay:g}.")
+        if self.dropout is not None and not 0 <= self.dropout < 1:
+            raise UsageError(f"dropout must be at least 0 and below 1, got {self.dropout:g}.")
+
+
+SETTINGS: tuple[str, ...] = tuple(field.name for field in fields(TrainConfig))
+"""Names of all settings, as in a TOML file; on the command line with ``-`` for ``_``."""
+
+
+def read_config(file: Path | None, flags: Mapping[str, Any]) -> TrainConfig:
+    """Return the settings of a TOML file, overridden by flags.
+
+    Parameters
+    ----------
+    file : Path or None
+        TOML file with names from `SETTINGS`; None if there is none.
+    flags : mapping
+        Settings from the command line; None stands for not given.
+
+    Returns
+    -------
+    config : TrainConfig
+
+    Raises
+    ------
+    UsageError
+        If the file cannot be read, or a setting is unknown, missing, of a wrong type or out of range.
+    """
+    content: dict[str, Any] = {}
+    if file is not None:
+        try:
+            content = tomllib.loads(file.read_text())
+        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+            raise UsageError(f"The settings need a readable TOML file, got {file}: {error}.") from error
+    content |= {name: value for name, value in flags.items() if value is not None}
+    try:
+        config: TrainConfig = record_from_dict(TrainConfig, content, "The settings")
+    except SpecError as error:
+        raise UsageError(f"{error} Pass it as a flag (--help) or in --config.") from error
+    return config

@@ -1,0 +1,139 @@
+"""What each model is fed for each task: preprocessing, fixed arguments and the settings it trains best with."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from bci.chunk import Signal
+from bci.errors import UsageError
+from bci.pipeline import PipelineSpec, Window
+from bci.stages.base import StageSpec
+from bci.stages.filters import Bandpass, FilterBank
+from bci.stages.logmel import LogMel
+from bci.stages.resample import Resample
+from bci.stages.scale import RobustScale, Scale
+from offline.datasets.registry import TASKS
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """How one model is trained for one task.
+
+    Parameters
+    ----------
+    architecture : str
+        Name in the model registry.
+    line : str
+        What it is, in one line.
+    stages : tuple of stage specs
+        Preprocessing; unfitted stages are fitted to each training split.
+    reference_hz : float
+        Frequency at which delays are declared.
+    arguments : mapping
+        Arguments of the builder besides the shape of its input.
+    fit : {"network", "baseline"}, default="network"
+        Gradient descent, or the closed fit of `offline.baseline`.
+    epochs, patience : int
+        Defaults of training.
+    learning_rate, dropout : float
+        Defaults of training.
+    note : str, default=""
+        What is known about its limits; goes into reports.
+    """
+
+    architecture: str
+    line: str
+    stages: tuple[StageSpec, ...]
+    reference_hz: float
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+    fit: Literal["network", "baseline"] = "network"
+    epochs: int = 60
+    patience: int = 60
+    learning_rate: float = 3e-3
+    dropout: float = 0.25
+    note: str = ""
+
+    def pipeline(self, signal: Signal, window_s: float, hop_s: float) -> PipelineSpec:
+        """Return the pipeline for a signal, with its fitted stages not yet fitted."""
+        return PipelineSpec(signal, self.stages, Window(window_s, hop_s), self.reference_hz)
+
+
+# the files hold amplitudes 1000 times too large
+_TO_UV = Scale(1e-3)
+_CCA_BANDS = ((5.0, 45.0), (11.0, 45.0), (15.0, 45.0), (22.0, 90.0))
+_STIMULI_HZ = (13.0, 21.0, 17.0)
+_TANGENT_BANDS = tuple((f - 1.0, f + 1.0) for f in _STIMULI_HZ)
+
+RECIPES: dict[str, dict[str, Recipe]] = {
+    "ssvep": {
+        "eegnet": Recipe(
+            "eegnet",
+            "EEGNet-8,2 on 5–50 Hz at 128 Hz",
+            (_TO_UV, Bandpass(5.0, 50.0), Resample(128.0), RobustScale()),
+            15.0,
+            epochs=200,
+            patience=60,
+        ),
+        "eegnet_ssvep": Recipe(
+            "eegnet_ssvep",
+            "EEGNet with 96 temporal filters of 1 s on 5–50 Hz at 128 Hz",
+            (_TO_UV, Bandpass(5.0, 50.0), Resample(128.0), RobustScale()),
+            15.0,
+            epochs=60,
+            patience=20,
+            dropout=0.5,
+        ),
+        "mel_cnn": Recipe(
+            "mel_cnn",
+            "mel CNN with GeM pooling on 1 s spectra every 31 ms",
+            (_TO_UV, Bandpass(5.0, 60.0), LogMel(512, 256, 8, 64, 6.0, 48.0, 1.0)),
+            15.0,
+        ),
+        "cca_net": Recipe(
+            "cca_net",
+            "learnt canonical correlation in four bands, whitened within the window",
+            (_TO_UV, FilterBank(_CCA_BANDS)),
+            15.0,
+            arguments={"n_bands": len(_CCA_BANDS), "freqs": _STIMULI_HZ},
+            epochs=40,
+            patience=20,
+            learning_rate=6e-3,
+            dropout=0.1,
+        ),
+        "riemann": Recipe(
+            "tangent_cca",
+            "filter-bank canonical correlation and tangent space of the extended covariance, logistic regression",
+            (_TO_UV, FilterBank(_CCA_BANDS + _TANGENT_BANDS)),
+            15.0,
+            arguments={
+                "n_bands": len(_CCA_BANDS + _TANGENT_BANDS),
+                "freqs": _STIMULI_HZ,
+                "cca_bands": tuple(range(len(_CCA_BANDS))),
+                "tangent_bands": tuple(range(len(_CCA_BANDS), len(_CCA_BANDS + _TANGENT_BANDS))),
+            },
+            fit="baseline",
+        ),
+    }
+}
+"""Task → name of the model → recipe. Filters are causal; the response frequencies of ssvep lie at 13–63 Hz."""
+
+
+def recipe(task: str, model: str) -> Recipe:
+    """Return the recipe of a model for a task.
+
+    Raises
+    ------
+    UsageError
+        If there is none; the message lists what there is.
+    """
+    if task not in TASKS:
+        raise UsageError(f"No task is named {task!r}. Tasks: {', '.join(TASKS)}.")
+    if model not in RECIPES[task]:
+        raise UsageError(f"Task {task} has no model {model!r}. Models: {', '.join(RECIPES[task])}.")
+    return RECIPES[task][model]
+
+
+STRONG_BASELINE: dict[str, str] = {"ssvep": "riemann"}
+"""Task → the model that every other one is compared with, on the same folds."""

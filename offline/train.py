@@ -1,0 +1,272 @@
+"""A whole training run: folds, scores, report, and the final model as a bundle."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import torch
+
+from bci.bundle import Bundle
+from bci.decision import DecisionSpec
+from bci.errors import RecordingError, UsageError
+from offline.checkpoint import write_atomic
+from offline.config import TrainConfig
+from offline.datasets.base import Dataset, class_counts
+from offline.datasets.registry import load_dataset
+from offline.evaluate import Fitted, FoldResult, cross_validate, fit_model, loop_settings
+from offline.export import export_bundle
+from offline.metrics import compare, summary, trivial_baselines
+from offline.recipes import STRONG_BASELINE, Recipe, recipe
+from offline.report import interval_text, report_html, verdict
+from offline.splits import Split, leave_one_out
+from offline.training_loop import Epoch
+
+log = logging.getLogger(__name__)
+FINAL = "final"
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """How far a run is.
+
+    Parameters
+    ----------
+    name : str
+        Left-out subject, or ``final``.
+    done, total : int
+        Epochs of the whole run that are over, and its upper bound.
+    epoch : Epoch
+        The last one.
+    """
+
+    name: str
+    done: int
+    total: int
+    epoch: Epoch
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a run leaves behind.
+
+    Parameters
+    ----------
+    metrics : dict
+        As in ``metrics.json``.
+    bundle : Bundle
+        The final model.
+    """
+
+    metrics: dict[str, Any]
+    bundle: Bundle
+
+
+def train(config: TrainConfig, created: str, on_step: Callable[[Step], None] | None = None) -> Outcome:
+    """Cross-validate a model, then train it on everybody and write everything down.
+
+    Writes ``folds/`` (one file per left-out subject, as each is done), ``metrics.json``, ``report.html`` and
+    ``bundle/`` below ``config.out``. A run that was interrupted goes on where it was.
+
+    Parameters
+    ----------
+    config : TrainConfig
+        Settings.
+    created : str
+        Time of the run, ISO 8601, for the bundle.
+    on_step : callable or None, default=None
+        Called after each epoch.
+
+    Returns
+    -------
+    outcome : Outcome
+
+    Raises
+    ------
+    UsageError
+        If the folder holds a run with other settings.
+    RecordingError
+        If files cannot be used and ``skip_bad`` is off.
+    """
+    plan = recipe(config.task, config.model)
+    dataset = usable(load_dataset(config.task, Path(config.data)), config.skip_bad)
+    splits = leave_one_out(dataset.subjects, config.n_validation)
+    out = Path(config.out)
+    claim(out, config, dataset)
+    epochs = loop_settings(plan, config).epochs
+    total = (len(splits) + 1) * epochs
+    order = {split.name: i for i, split in enumerate(splits)}
+
+    def on_fold_epoch(split: Split, epoch: Epoch) -> None:
+        if on_step is not None:
+            on_step(Step(split.name, order[split.name] * epochs + epoch.index + 1, total, epoch))
+
+    def on_final_epoch(epoch: Epoch) -> None:
+        if on_step is not None:
+            on_step(Step(FINAL, len(splits) * epochs + epoch.index + 1, total, epoch))
+
+    with torch_threads(config.threads):
+        results = cross_validate(dataset, splits, plan, config, out / "folds", on_fold_epoch)
+        strong = STRONG_BASELINE[config.task]
+        reference = None
+        if config.model != strong:
+            reference = cross_validate(dataset, splits, recipe(config.task, strong), config, out / "folds" / strong)
+        n_epochs = round(median(fold.best_epoch + 1 for fold in results))
+        fitted = fit_model(
+            dataset,
+            Split(dataset.subjects, (), ()),
+            plan,
+            config,
+            checkpoint=out / "folds" / f"{FINAL}.safetensors",
+            stop_after=n_epochs,
+            on_epoch=on_final_epoch,
+        )
+        metrics = _metrics(config, plan, dataset, results, reference)
+        bundle = _export(out / "bundle", config, dataset, fitted, metrics, created)
+    write_atomic(out / "report.html", report_html(metrics, results))
+    write_atomic(out / "metrics.json", json.dumps(metrics, indent=1, allow_nan=False) + "\n")
+    log.info("%s: accuracy %s", config.model, interval_text(metrics["scores"]["accuracy"]))
+    return Outcome(metrics, bundle)
+
+
+def usable(dataset: Dataset, skip_bad: bool) -> Dataset:
+    """Return the dataset, unless files had to be left out and that is not wanted.
+
+    Raises
+    ------
+    RecordingError
+        If there are problems and `skip_bad` is False.
+    """
+    if dataset.problems and not skip_bad:
+        first = dataset.problems[0]
+        raise RecordingError(
+            f"Training needs every file of {dataset.task} to be usable, {len(dataset.problems)} are not; first "
+            f"{first.path.name}: {first.reason} See bci-train data; --skip-bad trains without them."
+        )
+    for problem in dataset.problems:
+        log.warning("left out: %s: %s", problem.path.name, problem.reason)
+    return dataset
+
+
+def claim(out: Path, config: TrainConfig, dataset: Dataset) -> None:
+    """Make a folder this run's own, or recognise it as one that is to be resumed.
+
+    Raises
+    ------
+    UsageError
+        If it holds another run, or something else.
+    """
+    record = {
+        "config": {key: value for key, value in asdict(config).items() if key not in ("data", "out", "threads")},
+        "sessions": {session.name: session.n_samples for session in dataset.sessions},
+    }
+    file = out / "run.json"
+    text = json.dumps(record, indent=1, sort_keys=True) + "\n"
+    if file.is_file():
+        if file.read_text() != text:
+            raise UsageError(f"{out} holds a run with other settings or data (see {file.name}). Choose another --out.")
+        return
+    if out.exists() and (not out.is_dir() or any(entry.suffix != ".log" for entry in out.iterdir())):
+        raise UsageError(f"The results need a new or empty folder, got {out}. Choose another --out.")
+    out.mkdir(parents=True, exist_ok=True)
+    write_atomic(file, text)
+
+
+@contextmanager
+def torch_threads(n: int) -> Iterator[None]:
+    """Run torch with `n` threads and only deterministic algorithms."""
+    before, strict = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
+    torch.set_num_threads(n)
+    torch.use_deterministic_algorithms(True)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+        torch.use_deterministic_algorithms(strict)
+
+
+def _metrics(
+    config: TrainConfig,
+    plan: Recipe,
+    dataset: Dataset,
+    results: tuple[FoldResult, ...],
+    reference: tuple[FoldResult, ...] | None,
+) -> dict[str, Any]:
+    strong = None
+    if reference is not None:
+        strong = {
+            "model": STRONG_BASELINE[config.task],
+            "accuracy": summary(dataset, reference, config.seed)["accuracy"],
+            "difference": compare(results, reference, config.seed),
+        }
+    settings = loop_settings(plan, config)
+    return {
+        "description": plan.line,
+        "note": plan.note,
+        "run": {
+            "task": config.task,
+            "model": config.model,
+            "window_s": config.window_s,
+            "seed": config.seed,
+            "training": asdict(settings) if plan.fit == "network" else None,
+            "torch_threads": config.threads,
+        },
+        "data": {
+            "subjects": list(dataset.subjects),
+            "sessions": len(dataset.sessions),
+            "class_counts": dict(
+                zip(dataset.classes, class_counts(dataset.sessions, len(dataset.classes)).tolist(), strict=True)
+            ),
+            "left_out": [problem.path.name for problem in dataset.problems],
+        },
+        "scores": summary(dataset, results, config.seed),
+        "trivial": trivial_baselines(dataset, results),
+        "strong_baseline": strong,
+    }
+
+
+def _export(
+    folder: Path, config: TrainConfig, dataset: Dataset, fitted: Fitted, metrics: dict[str, Any], created: str
+) -> Bundle:
+    names = "\n".join(session.name for session in dataset.sessions)
+    training = {
+        "task": config.task,
+        "model": config.model,
+        "subjects": list(dataset.subjects),
+        "sessions_sha256": hashlib.sha256(names.encode()).hexdigest(),
+        "seed": config.seed,
+        "epochs": len(fitted.history),
+    }
+    return export_bundle(
+        folder,
+        fitted,
+        DecisionSpec(dataset.classes),
+        dataset.sessions[0],
+        metrics=metrics,
+        training=training,
+        card=_card(config, metrics),
+        created=created,
+        seed=config.seed,
+    )
+
+
+def _card(config: TrainConfig, metrics: dict[str, Any]) -> str:
+    data, trivial = metrics["data"], metrics["trivial"]
+    return (
+        f"# {config.model} for {config.task}\n\n{metrics['description']}. Windows of {config.window_s:g} s.\n\n"
+        f"Trained on all {len(data['subjects'])} subjects ({data['sessions']} sessions), seed {config.seed}. "
+        "This model itself was never scored: the figures below are of models trained the same way without the "
+        "subject they are scored on.\n\n"
+        f"- accuracy, leave one subject out, mean over subjects [95 %]: "
+        f"{interval_text(metrics['scores']['accuracy'])}\n"
+        f"- chance {trivial['chance']:.3f}, most frequent class {trivial['majority']:.3f}\n"
+        f"- {verdict(metrics) or 'this model is the strong baseline of the task.'}\n\n"
+        "Not a medical device.\n"
+    )

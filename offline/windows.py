@@ -1,0 +1,133 @@
+"""Windows of labelled stretches, cut by column index from a recording that went through the pipeline whole."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from bci.errors import SpecError
+from bci.pipeline import Block, Pipeline, PipelineSpec
+from offline.datasets.base import Session
+
+
+@dataclass(frozen=True, slots=True)
+class SessionWindows:
+    """The columns of one session, and where windows may start.
+
+    Parameters
+    ----------
+    data : ndarray of float32, shape (n_channels[, n_features], n_columns)
+        Output of the pipeline over the whole recording, as the network receives it.
+    first, last : ndarray of int64, shape (n_stretches,)
+        First and last column at which a window inside the stretch starts.
+    labels : ndarray of int64, shape (n_stretches,)
+        Class of each stretch.
+    """
+
+    data: np.ndarray
+    first: np.ndarray
+    last: np.ndarray
+    labels: np.ndarray
+
+
+class WindowSet:
+    """Stretches of several sessions, from which batches of windows are cut.
+
+    Parameters
+    ----------
+    sessions : sequence of SessionWindows
+        Where to cut.
+    n_columns : int
+        Length of a window, in columns.
+    """
+
+    def __init__(self, sessions: Sequence[SessionWindows], n_columns: int) -> None:
+        self._sessions = tuple(sessions)
+        self._n_columns = n_columns
+        self._session = np.repeat(np.arange(len(sessions)), [len(s.labels) for s in sessions])
+        self.first = np.concatenate([s.first for s in sessions])
+        self.last = np.concatenate([s.last for s in sessions])
+        self.labels = np.concatenate([s.labels for s in sessions])
+
+    def __len__(self) -> int:
+        """Return the number of stretches."""
+        return len(self.labels)
+
+    def cut(self, stretches: np.ndarray, starts: np.ndarray) -> np.ndarray:
+        """Return windows.
+
+        Parameters
+        ----------
+        stretches : ndarray of int64, shape (n_windows,)
+            From which stretch each comes.
+        starts : ndarray of int64, shape (n_windows,)
+            First column of each.
+
+        Returns
+        -------
+        windows : ndarray of float32, shape (n_windows, n_channels[, n_features], n_columns)
+        """
+        return np.stack(
+            [
+                self._sessions[self._session[i]].data[..., start : start + self._n_columns]
+                for i, start in zip(stretches, starts, strict=True)
+            ]
+        )
+
+    def earliest(self) -> np.ndarray:
+        """Return the first window of every stretch: what is scored."""
+        return self.cut(np.arange(len(self)), self.first)
+
+    def random_starts(self, stretches: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """Return a random start inside each stretch: what is learnt from."""
+        return rng.integers(self.first[stretches], self.last[stretches] + 1)
+
+
+def session_windows(pipeline: Pipeline, session: Session) -> SessionWindows:
+    """Run a whole recording through a pipeline and find where windows may start.
+
+    Parameters
+    ----------
+    pipeline : Pipeline
+        It is reset first.
+    session : Session
+        Its stretches need room for at least one window each.
+
+    Returns
+    -------
+    windows : SessionWindows
+
+    Raises
+    ------
+    SpecError
+        If a window does not fit into a stretch.
+    """
+    pipeline.reset()
+    block = pipeline.process(session.read())
+    first, last = _starts(block, pipeline, session)
+    labels = np.array([stretch.label for stretch in session.stretches], dtype=np.int64)
+    return SessionWindows(block.data.astype(np.float32), first, last, labels)
+
+
+def cut_sessions(spec: PipelineSpec, sessions: Sequence[Session]) -> WindowSet:
+    """Return the windows of several sessions, each run through the pipeline from its first sample."""
+    pipeline = spec.build()
+    return WindowSet([session_windows(pipeline, session) for session in sessions], pipeline.window_frames)
+
+
+def _starts(block: Block, pipeline: Pipeline, session: Session) -> tuple[np.ndarray, np.ndarray]:
+    # the first column is complete once its own samples are there: that many stand behind every column
+    begin = block.last_input - block.last_input[0]
+    n = pipeline.window_frames
+    first = np.searchsorted(begin, [s.start for s in session.stretches])
+    last = np.searchsorted(block.last_input, [s.stop for s in session.stretches]) - n
+    short = np.flatnonzero(last < first)
+    if short.size:
+        stretch = session.stretches[short[0]]
+        raise SpecError(
+            f"A window of {pipeline.spec.window.length_s:g} s must fit into every labelled stretch, {session.name} has "
+            f"one of {(stretch.stop - stretch.start) / session.signal.sfreq:g} s. Use a shorter window."
+        )
+    return first.astype(np.int64), last.astype(np.int64)
