@@ -55,7 +55,9 @@ class PolyphaseStage(Stage):
     def __init__(self, signal: Signal, up: int, down: int, half_length: int, sfreq: float) -> None:
         self._up, self._down = up, down
         slower = max(up, down)
-        self._taps = firwin(2 * half_length * slower + 1, 1.0 / slower, window=("kaiser", 5.0))
+        self._taps = np.ones(1)  # the same rate: nothing to remove, nothing to wait for
+        if slower > 1:
+            self._taps = firwin(2 * half_length * slower + 1, 1.0 / slower, window=("kaiser", 5.0))
         for phase in range(up):  # each output weighs its inputs to 1: else an offset ripples by 7e-4 of itself
             self._taps[phase::up] /= self._taps[phase::up].sum()
         reach = -(-len(self._taps) // up)
@@ -95,10 +97,13 @@ class PolyphaseStage(Stage):
 
     @property
     def warmup_s(self) -> float:
-        """Seconds until less than 1e-4 of the filter's energy is still to come."""
+        """Seconds until less than 1e-4 of any impulse's energy is still to come."""
         return self._settling / (self._up * self.signal_in.sfreq)
 
     @cached_property
     def _settling(self) -> int:
-        energy = np.cumsum(self._taps[::-1] ** 2)[::-1]
-        return int(np.count_nonzero(energy > RESIDUAL_ENERGY * energy[0]))
+        last = 0
+        for phase in range(min(self._down, len(self._taps))):  # the taps that one input sample meets: the worst counts
+            energy = np.cumsum(self._taps[phase :: self._down][::-1] ** 2)[::-1]
+            last = max(last, phase + self._down * (np.count_nonzero(energy > RESIDUAL_ENERGY * energy[0]) - 1))
+        return last
