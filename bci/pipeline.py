@@ -11,7 +11,7 @@ import numpy as np
 
 from bci.chunk import Signal, samples
 from bci.errors import SpecError
-from bci.records import json_object, record_from_dict, record_to_dict, to_json
+from bci.records import LARGEST, json_object, record_from_dict, record_to_dict, to_json
 from bci.stages.base import Stage, StageSpec
 from bci.stages.gate import Gate
 from bci.stages.registry import stage_from_dict, stage_to_dict
@@ -96,7 +96,7 @@ class PipelineSpec:
                 f"A pipeline needs schema {SCHEMA}, got {record['schema']!r}. Use the toolkit version that wrote it."
             )
         reference = record["reference_hz"]
-        if isinstance(reference, bool) or not isinstance(reference, int | float):
+        if isinstance(reference, bool) or not isinstance(reference, int | float) or abs(reference) > LARGEST:
             raise SpecError(f"reference_hz must be a number, got {reference!r}.")
         return cls(
             record_from_dict(Signal, record["signal"], "signal"),

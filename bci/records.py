@@ -12,6 +12,7 @@ from typing import Any
 from bci.errors import SpecError
 
 LARGEST = sys.float_info.max
+"""Largest number that a float field takes."""
 
 
 def to_json(record: Any) -> str:
