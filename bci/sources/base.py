@@ -40,7 +40,7 @@ class Marker:
         ``annotation``, ``loop``, ``seek``, ``speed`` or ``end``; unknown kinds may come and can be ignored.
         ``loop`` and ``seek`` say that the sample at `time` does not follow the one before it.
     time : float
-        Time in the local LSL clock, in seconds, comparable with the times of samples.
+        Time in the local LSL clock, in seconds; equal to that of its sample.
     fields : mapping of str to Any, default={}
         What the sender says about it. It comes from outside: check before use.
     """
@@ -102,7 +102,7 @@ class Received:
     ended : bool, default=False
         True when the sender has said that no more samples come and all have been delivered.
     offset_s : float, default=0.0
-        Clock offset that `times` contain, in seconds.
+        Newest clock offset, in seconds. A change shows in `times` from the next stamp on that was not seen before.
     """
 
     data: np.ndarray

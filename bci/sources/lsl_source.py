@@ -81,7 +81,7 @@ class LslSource:
             info, self._factors = _describe(full, self._unit)
             companion = _Companion(full)
             # before the subscription, so that no sample waits for it; takes 0.6 s, in which other streams can answer
-            self._offset_s = inlet.time_correction(_OPEN_TIMEOUT_S)
+            self._offset = ClockOffset(inlet.time_correction(_OPEN_TIMEOUT_S))
             search.need_one()
             self._markers = companion.open()
             inlet.open_stream(_OPEN_TIMEOUT_S)
@@ -180,14 +180,14 @@ class LslSource:
             data = np.array(rows.T, np.float32, order="C")
         else:
             data = np.ascontiguousarray((rows * self._factors).T, np.float32)
-        return Received(data, stamps + self._offset_s, now, markers, ended, self._offset_s)
+        return Received(data, self._offset.local(stamps), now, markers, ended, self._offset.newest_s)
 
     def _refresh_offset(self, now: float) -> None:
         if now - self._offset_at < _OFFSET_EVERY_S:
             return
         self._offset_at = now
         try:
-            self._offset_s = self._inlet.time_correction(0.0)  # returns the last estimate at once
+            self._offset.change(self._inlet.time_correction(0.0))  # returns the last estimate at once
         except (LslTimeout, LostError):
             log.debug("no new clock offset for %s; the last one stays", self._query)
 
@@ -200,7 +200,7 @@ class LslSource:
                 values, stamp = self._markers.pull_sample(0.0)
                 if values is None:
                     break
-                marker = parse_marker(values[0], stamp + self._offset_s)
+                marker = parse_marker(values[0], float(self._offset.local(np.array([stamp]))[0]))
                 if marker is None:
                     log.warning(
                         "marker of %s is no JSON object with a kind: %s", self._query, printable(repr(values[0]))
@@ -299,6 +299,26 @@ def _number(text: str, default: float) -> float:
     except ValueError:
         return default
     return value if math.isfinite(value) and value > 0 else default
+
+
+class ClockOffset:
+    """Clock offset as a function of the stamp, so that a marker and its sample get one, whichever is read first."""
+
+    def __init__(self, offset_s: float):
+        self.newest_s = self._before_s = offset_s
+        self._from = self._latest = -math.inf  # the newest offset holds for stamps after the first; latest stamp seen
+
+    def local(self, stamps: np.ndarray) -> np.ndarray:
+        """Return stamps in the local clock."""
+        if not len(stamps):
+            return stamps
+        self._latest = max(self._latest, float(stamps.max()))
+        return stamps + np.where(stamps > self._from, self.newest_s, self._before_s)
+
+    def change(self, offset_s: float) -> None:
+        """Use another offset for stamps that have not been seen yet."""
+        if offset_s != self.newest_s:
+            self._before_s, self.newest_s, self._from = self.newest_s, offset_s, self._latest
 
 
 class _Companion:

@@ -17,7 +17,7 @@ import pytest
 
 from bci.errors import ChannelMismatch, SpecError, StreamError, StreamLost, StreamNotFound, UsageError
 from bci.sources.lsl_discovery import list_streams, predicate, printable
-from bci.sources.lsl_source import LslSource, parse_marker
+from bci.sources.lsl_source import ClockOffset, LslSource, parse_marker
 from bci.sources.patient_source import PatientFeed, patient_player
 from bci.sources.player import PlayerSettings
 from bci.sources.recording import open_recording
@@ -68,8 +68,7 @@ def read_all(source, until=lambda received: received.ended):
     while not until(parts[-1]):
         parts.append(source.read(5.0))
     data = np.concatenate([p.data for p in parts], axis=1)
-    raw_stamps = np.concatenate([p.times - p.offset_s for p in parts])
-    return parts, data, raw_stamps, [m for p in parts for m in p.markers]
+    return parts, data, np.concatenate([p.times for p in parts]), [m for p in parts for m in p.markers]
 
 
 def outlet(name, labels=("a", "b"), units=("uV", "uV"), sfreq=SFREQ, form="float32", source_id=None, kind="EEG"):
@@ -100,17 +99,17 @@ def test_a_replay_delivers_the_file_sample_by_sample(recording, chunk_size):
     assert (info.types, info.units) == (recording.types, recording.units)
     assert info.source_id.startswith("bci-")
     np.testing.assert_array_equal(data, recording.read(0, N_SAMPLES))
-    np.testing.assert_allclose(np.diff(stamps) * speed * SFREQ, 1, atol=1e-6)
+    np.testing.assert_allclose(np.diff(stamps) * speed * SFREQ, 1, atol=0.1)  # the clock offset moves a little
+    np.testing.assert_allclose(stamps[-1] - stamps[0], (N_SAMPLES - 1) / (speed * SFREQ), atol=1e-3)
     received = [p for p in parts if p.times.size]
-    assert all(p.received_s >= (p.times - p.offset_s).max() for p in received)  # no sample from the future
+    assert all(p.received_s > p.times.max() for p in received)  # no sample from the future
     assert all(np.abs(p.offset_s) < 0.005 for p in received)  # one machine, one clock
     *notes, end = markers
     assert (end.kind, end.fields) == ("end", {"n_samples": N_SAMPLES})
     assert [(m.kind, m.fields) for m in notes] == [
         ("annotation", {"description": text, "duration": duration}) for _, duration, text in NOTES
     ]
-    samples = [(m.time - parts[0].offset_s - stamps[0]) * speed * SFREQ for m in notes]
-    np.testing.assert_allclose(samples, [round(onset * SFREQ) for onset, _, _ in NOTES], atol=0.5)
+    assert [m.time for m in notes] == [stamps[round(onset * SFREQ)] for onset, _, _ in NOTES]
 
 
 @pytest.mark.lsl
@@ -142,17 +141,15 @@ def test_a_loop_is_announced_before_its_samples(recording, chunk_size):
         parts, data, stamps, markers = read_all(source, until=lambda _: source.n_received > 350)
     piece = recording.read(250, 350)
     np.testing.assert_array_equal(data, np.tile(piece, 5)[:, : data.shape[1]])
-    np.testing.assert_allclose(np.diff(stamps) * SFREQ, 1, atol=1e-6)
+    np.testing.assert_allclose(np.diff(stamps) * SFREQ, 1, atol=0.1)
     loops = [m for m in markers if m.kind == "loop"]
     assert len(loops) >= 3
     assert loops[0].fields == {}
-    for turn, loop in enumerate(loops, start=1):
-        np.testing.assert_allclose(loop.time - parts[0].offset_s, stamps[100 * turn], atol=0.5 / SFREQ)
+    assert [m.time for m in loops if m.time <= stamps[-1]] == stamps[100::100].tolist()
     known = set()
     for part in parts:  # never after a sample of its loop
         known |= {m.time for m in part.markers if m.kind == "loop"}
-        n_loops = int(np.searchsorted(stamps[100::100], (part.times - part.offset_s).max(initial=0) + 0.1 / SFREQ))
-        assert len(known) >= n_loops
+        assert len(known) >= np.count_nonzero(stamps[100::100] <= part.times.max(initial=0))
 
 
 @pytest.mark.lsl
@@ -281,7 +278,7 @@ def test_units_and_formats_become_float32_microvolts_and_femtotesla():
         _, data, stamps, _ = read_all(source, until=lambda _: source.n_received == 2)
         assert data.dtype == np.float32
         np.testing.assert_array_equal(data, (values * [1e3, 1e15, 1e6]).T.astype(np.float32))
-        np.testing.assert_allclose(stamps, [1.0, 1.5], rtol=0, atol=1e-9)  # raw, however odd
+        np.testing.assert_allclose(stamps, [1.0, 1.5], rtol=0, atol=1e-3)  # raw and clock offset, however odd
 
 
 @pytest.mark.lsl
@@ -378,9 +375,22 @@ def test_markers_of_a_stranger_are_checked():
         for text in ("no json", '{"kind": "annotation", "description": "ok"}', '{"kind": "end", "n_samples": 2}'):
             markers.push_sample([text], 7.0)
         there.push_chunk(np.zeros((2, 2), np.float32), [7.0, 8.0])
-        parts, data, _, found = read_all(source)
-        assert [(m.kind, m.time - parts[-1].offset_s) for m in found] == [("annotation", 7.0), ("end", 7.0)]
+        _, data, stamps, found = read_all(source)
+        assert [(m.kind, m.fields) for m in found] == [("annotation", {"description": "ok"}), ("end", {"n_samples": 2})]
+        assert {m.time for m in found} == {stamps[0]}
         assert data.shape == (2, 2)
+
+
+def test_a_marker_has_the_time_of_its_sample_when_the_clock_offset_changes():
+    """Markers and samples come in either order; a sample's time must not depend on it."""
+    offset = ClockOffset(0.5)
+    marker_first = offset.local(np.array([10.0]))
+    offset.change(0.6)
+    np.testing.assert_array_equal(offset.local(np.array([9.0, 10.0, 11.0])), [9.5, 10.5, 11.6])
+    assert marker_first == 10.5
+    offset.change(0.7)
+    np.testing.assert_array_equal(offset.local(np.array([11.0, 11.5])), [11.6, 12.2])
+    assert offset.newest_s == 0.7
 
 
 @pytest.mark.lsl
