@@ -3,6 +3,7 @@
 ::
 
     BciError
+    ├── UsageError                 the command line asks for what cannot be (exit code 2)
     ├── SpecError(ValueError)      wrong or inconsistent settings
     ├── SignalError(ValueError)    data that do not fit their description
     ├── StreamError
