@@ -43,11 +43,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Replay the file until its end or a signal."""
+    from apps.liblsl import quiet_liblsl
     from bci.errors import SpecError, UsageError
     from bci.sources.lsl_player import recording_player
     from bci.sources.player import PlayerSettings
     from bci.sources.recording import open_recording
 
+    quiet_liblsl()
     recording = open_recording(args.file, unit=args.unit, picks=args.picks)
     name = args.name or args.file.stem
     try:

@@ -93,6 +93,7 @@ def run_session(
     import pylsl
 
     from apps.console import ConsoleView
+    from apps.liblsl import quiet_liblsl
     from apps.signals import stop_on_signals
     from bci.serving import serve
     from bci.session import Identity, Session, SessionSettings
@@ -100,6 +101,7 @@ def run_session(
     from bci.sinks.lsl_sink import LslSink
     from bci.sources.lsl_source import LslSource
 
+    quiet_liblsl()
     logs = [JsonlSink(log)] if log is not None else []
     served = serve(model, engine)
     bundle, report = served.bundle, served.engine_report

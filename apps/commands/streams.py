@@ -24,11 +24,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print a table of the streams, or say that there are none."""
+    from apps.liblsl import quiet_liblsl
     from bci.errors import UsageError
     from bci.sources.lsl_discovery import list_streams
 
     if not 0 < args.timeout < float("inf"):
         raise UsageError(f"--timeout must be above 0 s, got {args.timeout:g}.")
+    quiet_liblsl()
     streams = list_streams(args.timeout)
     if args.json:
         print(json.dumps([asdict(stream) for stream in streams], indent=2, ensure_ascii=False))
