@@ -11,9 +11,20 @@ from pathlib import Path
 import numpy as np
 import onnxruntime
 import torch
+from onnxruntime.capi import onnxruntime_pybind11_state as ort
 from torch import nn
 
 from bci.errors import EngineError
+
+UNUSABLE = (
+    ort.Fail,
+    ort.InvalidArgument,
+    ort.InvalidGraph,
+    ort.InvalidProtobuf,
+    ort.NotImplemented,
+    ort.RuntimeException,
+)
+"""What ONNX Runtime raises for a file that is no model, or not one it can run on this input."""
 
 log = logging.getLogger(__name__)
 
@@ -57,18 +68,28 @@ def compile_onnx(network: nn.Module, example: np.ndarray, precision: str, cached
     precision : str
         ``fp32``.
     cached : Path
-        Where the exported model is kept; an existing file is used as it is.
+        Where the exported model is kept; an existing file is used if it can be run, else replaced.
 
     Raises
     ------
     EngineError
-        If the precision is another or the network cannot be exported.
+        If the precision is another, or the network cannot be exported or the export not be kept.
     """
     if precision != "fp32":
         raise EngineError(f"The onnx engine computes in fp32, got precision {precision!r}. Use --precision fp32.")
-    if not cached.exists():
-        _export(network.eval(), example, cached)
-    engine = OnnxEngine(cached)
+    if reason := getattr(network, "eager_only", ""):
+        raise EngineError(f"The network cannot be exported to ONNX: {reason}. Use --engine eager.")
+    if cached.exists():
+        try:
+            return _warmed(cached, example)
+        except UNUSABLE as error:
+            log.warning("the cached engine %s is damaged and made again: %s", cached, error)
+    _export(network.eval(), example, cached)
+    return _warmed(cached, example)
+
+
+def _warmed(path: Path, example: np.ndarray) -> OnnxEngine:
+    engine = OnnxEngine(path)
     engine(example)
     return engine
 
@@ -91,12 +112,14 @@ def _export(network: nn.Module, example: np.ndarray, path: Path) -> None:
         quieted.setLevel(level)
     if program is None:
         raise EngineError("The network cannot be exported to ONNX: the exporter gave nothing. Use --engine eager.")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, scratch = tempfile.mkstemp(dir=path.parent, suffix=".onnx")
-    os.close(handle)
     try:
-        program.save(scratch)
-        os.replace(scratch, path)
-    finally:
-        Path(scratch).unlink(missing_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=path.parent) as scratch:
+            program.save(Path(scratch) / path.name)
+            os.replace(Path(scratch) / path.name, path)
+    except OSError as error:
+        raise EngineError(
+            f"The onnx engine needs a cache folder that can be written, got {path.parent}: {error.strerror}. "
+            "Set XDG_CACHE_HOME, or use --engine eager."
+        ) from error
     log.info("exported the network to %s", path)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bci.engines.base import Engine
-from bci.errors import EngineError, ParityError
+from bci.errors import EngineError, ParityError, UsageError
 
 if TYPE_CHECKING:
     from torch import nn
@@ -74,33 +74,40 @@ def build_engine(
 
     Raises
     ------
+    UsageError
+        If the name is unknown.
     EngineError
-        If the name is unknown or the engine cannot be built.
+        If the engine cannot be built.
     ParityError
         If it differs from eager float32 by more than `PARITY_LIMIT`.
     """
     if name != "auto" and name not in ENGINES:
-        raise EngineError(f"There is no engine {name!r}. Known: auto, {', '.join(ENGINES)}.")
+        raise UsageError(f"There is no engine {name!r}. Known: auto, {', '.join(ENGINES)}.")
+    if name != "auto":
+        return _build(name, network, example, key, precision, ())
     passed_over: list[str] = []
-    for candidate in ENGINES if name == "auto" else (name,):
-        started = time.perf_counter()
+    for candidate in ENGINES:
         try:
-            engine = _compile(candidate, network, example, key, precision)
+            return _build(candidate, network, example, key, precision, tuple(passed_over))
         except EngineError as error:
-            if name != "auto" or candidate == ENGINES[-1]:
-                raise
             passed_over.append(f"{candidate}: {error}")
             log.info("engine %s passed over: %s", candidate, error)
-            continue
-        built_s = time.perf_counter() - started
-        error_size = parity_error(engine, network, example)
-        if not error_size <= PARITY_LIMIT:
-            raise ParityError(
-                f"Engine {candidate} differs from eager fp32 by {error_size:.2e} of the largest logit, "
-                f"the limit is {PARITY_LIMIT:.0e}. Use --engine eager."
-            )
-        return engine, EngineReport(candidate, precision, built_s, error_size, tuple(passed_over))
-    raise EngineError("No engine could be built.")
+    raise EngineError(f"No engine could be built. {' '.join(passed_over)}")
+
+
+def _build(
+    name: str, network: nn.Module, example: np.ndarray, key: str, precision: str, passed_over: tuple[str, ...]
+) -> tuple[Engine, EngineReport]:
+    started = time.perf_counter()
+    engine = _compile(name, network, example, key, precision)
+    built_s = time.perf_counter() - started
+    error_size = parity_error(engine, network, example)
+    if not error_size <= PARITY_LIMIT:
+        raise ParityError(
+            f"Engine {name} differs from eager fp32 by {error_size:.2e} of the largest logit, "
+            f"the limit is {PARITY_LIMIT:.0e}. Use --engine eager."
+        )
+    return engine, EngineReport(name, precision, built_s, error_size, passed_over)
 
 
 def parity_error(engine: Engine, network: nn.Module, example: np.ndarray) -> float:
@@ -121,12 +128,13 @@ def _compile(name: str, network: nn.Module, example: np.ndarray, key: str, preci
         import torch
 
         from bci.engines.onnx_engine import compile_onnx
-    except ImportError as error:
+
+        versions = f"{torch.__version__.split('+')[0]}-{onnxruntime.__version__}"
+        return compile_onnx(network, example, precision, cache_folder() / f"{key[:32]}-{versions}.onnx")
+    except ImportError as error:  # the exporter imports onnxscript only when it is called
         raise EngineError(
             f"The onnx engine needs {error.name}. Install it: pip install onnxruntime onnxscript."
         ) from error
-    versions = f"{torch.__version__.split('+')[0]}-{onnxruntime.__version__}"
-    return compile_onnx(network, example, precision, cache_folder() / f"{key[:32]}-{versions}.onnx")
 
 
 def cache_folder() -> Path:

@@ -1,0 +1,252 @@
+"""Engines: equal to eager PyTorch, cached once, and refused or passed over with a reason."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from bci.engines.eager_engine import EagerEngine
+from bci.engines.onnx_engine import OnnxEngine
+from bci.engines.selection import ENGINES, build_engine, cache_folder, parity_error
+from bci.errors import EngineError, ParityError, UsageError
+from models.registry import ModelSpec, build, names, parameters
+
+KEY = "0" * 64
+NUMBERS = {"n_channels": 6, "n_times": 160, "sfreq": 128.0, "n_classes": 3, "n_features": 16, "n_bands": 2}
+FREQS = (9.0, 12.0, 15.0)
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+
+
+def network_of(name, seed=0):
+    """Return a registry model with random weights, built from what every builder takes."""
+    torch.manual_seed(seed)
+    known = NUMBERS | {"freqs": FREQS}
+    arguments = {key: known[key] for key, p in parameters(name).items() if p.default is p.empty}
+    return build(ModelSpec(name, arguments)).eval()
+
+
+def windows(network, n=3, seed=0):
+    rng = np.random.default_rng(seed)
+    return rng.normal(0.0, 1.0, (n, *network.input_shape)).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def small():
+    return network_of("eegnet")
+
+
+@pytest.fixture(scope="module")
+def exported(small, tmp_path_factory):
+    """The cached form of `small`, made once: an export takes a second."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("exported")))
+        build_engine("onnx", small, windows(small), KEY)
+        (file,) = cached_files()
+    return file
+
+
+@pytest.fixture
+def cached(exported):
+    """A cache that already holds the compiled form of `small`."""
+    cache_folder().mkdir(parents=True)
+    return shutil.copy2(exported, cache_folder())
+
+
+def cached_files():
+    return sorted(cache_folder().glob("*")) if cache_folder().exists() else []
+
+
+@pytest.mark.parametrize("name", names())
+def test_every_model_runs_on_onnx_as_in_eager_or_says_why_not(name):
+    """The number of windows is free: the exporter saw 3, then 1 and 7 come."""
+    network = network_of(name)
+    example = windows(network)
+    reason = getattr(network, "eager_only", None)
+    if reason is not None:
+        with pytest.raises(EngineError, match=rf"cannot be exported to ONNX: {reason}\. Use --engine eager"):
+            build_engine("onnx", network, example, KEY)
+        engine, report = build_engine("auto", network, example, KEY)
+        assert (engine.name, report.name) == ("eager", "eager")
+        assert report.passed_over[0].startswith("onnx: The network cannot be exported")
+        assert not cached_files()
+        return
+    engine, report = build_engine("onnx", network, example, KEY)
+    assert isinstance(engine, OnnxEngine)
+    assert (report.name, report.precision, report.passed_over) == ("onnx", "fp32", ())
+    assert report.build_s > 0
+    assert report.parity_error <= 1e-5
+    reference = EagerEngine(network)
+    for n in (1, 7):
+        batch = windows(network, n, seed=n)
+        logits = engine(batch)
+        assert logits.dtype == np.float32
+        np.testing.assert_allclose(logits, reference(batch), atol=1e-5, rtol=1e-5)
+
+
+def test_an_export_of_one_window_takes_any_number(small):
+    engine, _ = build_engine("onnx", small, windows(small, 1), KEY)
+    assert engine(windows(small, 5)).shape == (5, NUMBERS["n_classes"])
+
+
+def test_eager_is_itself_and_leaves_no_file(small):
+    engine, report = build_engine("eager", small, windows(small), KEY)
+    assert (engine.name, engine.precision, report.parity_error) == ("eager", "fp32", 0.0)
+    assert not cached_files()
+
+
+def test_an_engine_is_compiled_once(small, cached, monkeypatch):
+    file = Path(cached)
+    before = (file.stat().st_mtime_ns, file.stat().st_ino, file.read_bytes())
+    assert KEY[:32] in file.name
+    monkeypatch.setattr(torch.onnx, "export", lambda *_, **__: pytest.fail("exported again"))
+    engine, report = build_engine("auto", small, windows(small), KEY)
+    assert (engine.name, report.passed_over) == ("onnx", ())
+    assert (file.stat().st_mtime_ns, file.stat().st_ino, file.read_bytes()) == before
+
+
+def test_other_weights_make_another_file(small, cached):
+    build_engine("onnx", network_of("eegnet", seed=1), windows(small), "1" * 64)
+    assert len(cached_files()) == 2
+
+
+@pytest.mark.parametrize("damage", ["empty", "cut", "noise", "other network"])
+def test_a_damaged_cache_is_made_again(small, cached, damage, caplog):
+    """A file in the cache is no proof of anything: what cannot run is replaced, and the log says so."""
+    file = Path(cached)
+    whole = file.read_bytes()
+    if damage == "other network":
+        wider = build(ModelSpec("eegnet", NUMBERS_OF_EEGNET | {"n_channels": 9})).eval()
+        build_engine("onnx", wider, windows(wider), "9" * 64)
+        (other,) = set(cached_files()) - {file}
+        other.replace(file)
+    else:
+        file.write_bytes(
+            {"empty": b"", "cut": whole[: len(whole) // 2], "noise": b"\x08" + bytes(range(256)) * 9}[damage]
+        )
+    engine, report = build_engine("onnx", small, windows(small), KEY)
+    assert report.parity_error <= 1e-5
+    assert "is damaged and made again" in caplog.text
+    assert cached_files() == [file]
+    assert OnnxEngine(file)(windows(small)).shape == engine(windows(small)).shape
+
+
+NUMBERS_OF_EEGNET = {key: NUMBERS[key] for key in ("n_channels", "n_times", "sfreq", "n_classes")}
+
+
+def test_a_cache_of_another_network_of_the_same_shape_is_refused(cached):
+    """What runs but computes something else is caught by the comparison with eager."""
+    other = network_of("eegnet", seed=1)
+    with pytest.raises(
+        ParityError, match=r"Engine onnx differs from eager fp32 by .* the limit is 1e-04\. Use --engine"
+    ):
+        build_engine("onnx", other, windows(other), KEY)
+
+
+def test_a_cache_that_cannot_be_written_leaves_eager(small, tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("not a folder")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    with pytest.raises(EngineError, match=r"cache folder that can be written, got .*file.*Set XDG_CACHE_HOME"):
+        build_engine("onnx", small, windows(small), KEY)
+    _, report = build_engine("auto", small, windows(small), KEY)
+    assert report.name == "eager"
+    assert "XDG_CACHE_HOME" in report.passed_over[0]
+
+
+def test_without_the_variable_the_cache_is_in_the_home_folder(tmp_path, monkeypatch):
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert cache_folder() == tmp_path / ".cache" / "streaming-bci" / "engines"
+
+
+class Unexportable(nn.Module):
+    """A network whose graph depends on the values: no exporter can follow."""
+
+    def forward(self, x):
+        return torch.cat([x.mean(dim=(1, 2))[:, None]] * (2 if float(x.detach().sum()) > 1e30 else 3), dim=1)
+
+
+def test_a_network_that_the_exporter_cannot_follow():
+    network, example = Unexportable(), np.ones((2, 4, 8), np.float32)
+    with pytest.raises(EngineError, match=r"The network cannot be exported to ONNX: .+\. Use --engine eager"):
+        build_engine("onnx", network, example, KEY)
+    assert build_engine("auto", network, example, KEY)[1].name == "eager"
+    assert not cached_files()
+
+
+def test_an_exporter_that_gives_nothing(small, monkeypatch):
+    monkeypatch.setattr(torch.onnx, "export", lambda *_, **__: None)
+    with pytest.raises(EngineError, match="the exporter gave nothing"):
+        build_engine("onnx", small, windows(small), KEY)
+
+
+@pytest.mark.parametrize("name", ENGINES)
+def test_an_engine_that_has_not_the_precision_says_so(small, name):
+    with pytest.raises(EngineError, match=rf"The {name} engine computes in fp32, got precision 'fp16'"):
+        build_engine(name, small, windows(small), KEY, "fp16")
+
+
+def test_auto_says_why_each_engine_failed(small):
+    with pytest.raises(EngineError, match=r"No engine could be built\. onnx: The onnx .* eager: The eager"):
+        build_engine("auto", small, windows(small), KEY, "fp16")
+
+
+def test_an_unknown_engine_is_wrong_usage(small):
+    with pytest.raises(UsageError, match=r"no engine 'tensorflow'\. Known: auto, onnx, eager"):
+        build_engine("tensorflow", small, windows(small), KEY)
+
+
+def test_a_network_that_overflows_fails_the_comparison():
+    class Overflow(nn.Module):
+        def forward(self, x):
+            return x.mean(dim=(1, 2))[:, None] * torch.full((1, 2), float("inf"))
+
+    with pytest.raises(ParityError, match=r"Engine eager differs from eager fp32 by nan"):
+        build_engine("eager", Overflow(), np.zeros((2, 4, 8), np.float32), KEY)
+
+
+def test_parity_error_is_relative_to_the_largest_logit():
+    class Gain(nn.Module):
+        def forward(self, x):
+            return 100.0 * x[:, :, 0]
+
+    def engine(batch):
+        return 101.0 * batch[:, :, 0]
+
+    assert parity_error(engine, Gain(), np.ones((2, 4, 8), np.float32)) == pytest.approx(0.01)
+
+
+@pytest.mark.parametrize("missing", ["onnxruntime", "onnxscript"])
+def test_a_missing_backend_is_named_and_auto_falls_back(missing):
+    """In another process: this one has already imported it."""
+    code = f"""
+import sys
+sys.modules[{missing!r}] = None
+import numpy as np
+from bci.engines.selection import build_engine
+from bci.errors import EngineError
+from models.registry import ModelSpec, build
+network = build(ModelSpec("eegnet", {NUMBERS_OF_EEGNET!r})).eval()
+example = np.zeros((2, *network.input_shape), np.float32)
+print(build_engine("auto", network, example, "0" * 64)[1])
+try:
+    build_engine("onnx", network, example, "0" * 64)
+except EngineError as error:
+    print("refused:", error)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120)
+    report, refusal = done.stdout.strip().splitlines()
+    reason = f"The onnx engine needs {missing}. Install it: pip install onnxruntime onnxscript."
+    assert "name='eager'" in report
+    assert f"onnx: {reason}" in report
+    assert refusal == f"refused: {reason}"
