@@ -111,7 +111,7 @@ def draw_traits(rng: np.random.Generator) -> Traits:
     return Traits(
         amplitude=float(np.exp(0.3 * rng.standard_normal())),
         background_exponent=rng.uniform(1.2, 1.9),
-        alpha_hz=rng.uniform(8.6, 11.4),
+        alpha_hz=rng.uniform(8.4, 10.8),
         alpha_strength=rng.uniform(0.6, 1.15),
         focus_direction=focus / np.linalg.norm(focus),
         onset_hz=onset_hz,

@@ -54,11 +54,11 @@ def coloured_noise_filter(exponent: float, sfreq: float) -> np.ndarray:
 
 
 class StreamFilter:
-    """Second-order sections over rows that come in blocks."""
+    """Second-order sections over rows that come in blocks, from rest or from a given state."""
 
-    def __init__(self, sos: np.ndarray, n_rows: int) -> None:
+    def __init__(self, sos: np.ndarray, n_rows: int, zi: np.ndarray | None = None) -> None:
         self._sos = sos
-        self._zi = np.zeros((sos.shape[0], n_rows, 2))
+        self._zi = np.zeros((sos.shape[0], n_rows, 2)) if zi is None else zi
 
     def __call__(self, x: np.ndarray) -> np.ndarray:
         """Filter the next block, shape (n_rows, n_samples)."""

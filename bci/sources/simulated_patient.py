@@ -16,7 +16,7 @@ from bci.errors import SignalError, SpecError
 from bci.sources.artefacts import Event, Scene, plan_events, render
 from bci.sources.clinical_course import Seizure, draw_traits, plan_seizures, plan_states
 from bci.sources.cortex import BLOCK, Cortex, StreamFilter
-from bci.sources.head_model import CHANNELS, electrode_directions
+from bci.sources.head_model import CHANNELS, HEAD_RADIUS_M, electrode_directions
 
 __all__ = ["PatientSpec", "Seizure", "SimulatedPatient", "simulate", "write_fif"]
 
@@ -166,6 +166,8 @@ def simulate(spec: PatientSpec) -> tuple[np.ndarray, tuple[Seizure, ...]]:
 def write_fif(spec: PatientSpec, path: str | Path) -> None:
     """Write a recording as FIF, with the seizures as annotations named ``seizure``.
 
+    The electrode positions are those of the forward model: the 10–20 system on a sphere.
+
     Parameters
     ----------
     spec : PatientSpec
@@ -177,8 +179,16 @@ def write_fif(spec: PatientSpec, path: str | Path) -> None:
 
     data, seizures = simulate(spec)
     info = mne.create_info(list(CHANNELS), spec.sfreq, "eeg")
-    # MNE's 10–20 template has both the old and the new names of T3/T7, T4/T8, T5/P7, T6/P8.
-    info.set_montage(mne.channels.make_standard_montage("standard_1020"), verbose="error")
+    positions = HEAD_RADIUS_M * electrode_directions()
+    ears_and_nose = HEAD_RADIUS_M * np.array([[-1.0, 0.0, 0.0], [1.0, 0.0, 0.0], [0.0, 1.0, 0.0]])
+    montage = mne.channels.make_dig_montage(
+        dict(zip(CHANNELS, positions, strict=True)),
+        lpa=ears_and_nose[0],
+        rpa=ears_and_nose[1],
+        nasion=ears_and_nose[2],
+        coord_frame="head",
+    )
+    info.set_montage(montage, verbose="error")
     raw = mne.io.RawArray(data * 1e-6, info, verbose="error")
     raw.set_annotations(
         mne.Annotations([s.onset_s for s in seizures], [s.duration_s for s in seizures], ["seizure"] * len(seizures))
@@ -224,8 +234,10 @@ class _Electronics:
         # Drift: first-order low-pass noise, started in its stationary state.
         pole = np.exp(-1.0 / (8.0 * spec.sfreq))
         self._drift_uv = 18.0 * np.exp(0.5 * rng.standard_normal((n, 1)))
-        self._drift = StreamFilter(np.array([[np.sqrt(1 - pole**2), 0.0, 0.0, 1.0, -pole, 0.0]]), n)
-        self._drift._zi[0, :, 0] = pole * rng.standard_normal(n)
+        stationary = np.zeros((1, n, 2))
+        stationary[0, :, 0] = pole * rng.standard_normal(n)
+        low_pass = np.array([[np.sqrt(1 - pole**2), 0.0, 0.0, 1.0, -pole, 0.0]])
+        self._drift = StreamFilter(low_pass, n, stationary)
 
     def block(self, first_sample: int) -> np.ndarray:
         """Return the next block, shape (19, 256), in µV."""
