@@ -24,11 +24,12 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "decode": ("apps.commands.decode", "score a recording offline, faster than real time"),
     "verify": ("apps.commands.verify", "check a bundle's hashes and schema, and replay its golden run on an engine"),
     "streams": ("apps.commands.streams", "list the LSL streams on the network"),
+    "bench": ("apps.commands.bench", "measure latency, the cost of history, and decoding speed on this machine"),
 }
 """Subcommand → (module, one-line help).
 
-The module is imported only when its subcommand is chosen. It has ``HELP`` (the same line), ``add_arguments(parser)``
-and ``run(args) -> exit code``.
+The module is imported only when its subcommand is chosen. It has ``add_arguments(parser)`` and
+``run(args) -> exit code``.
 """
 
 
