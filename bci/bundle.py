@@ -33,6 +33,8 @@ FILES = (
 )
 """Every file of a bundle besides ``manifest.json``, which holds their hashes."""
 
+MANIFEST_KEYS = ("schema", "name", "created", "packages", "training", "pipeline_sha256", "files")
+
 SHIPPED = Path(__file__).resolve().parent.parent / "models" / "bundles"
 
 
@@ -71,6 +73,7 @@ class Bundle:
         SchemaError
             If the model is unknown or the weights do not fit it.
         """
+        from safetensors import SafetensorError
         from safetensors.torch import load_file
 
         from models.registry import build
@@ -78,7 +81,7 @@ class Bundle:
         try:
             network = build(self.model)
             network.load_state_dict(load_file(self.path / "weights.safetensors"))
-        except (ValueError, RuntimeError) as error:
+        except (ValueError, RuntimeError, SafetensorError) as error:
             first = " ".join(str(error).split())
             raise SchemaError(
                 f"{self.name}: weights.safetensors does not fit model.json ({self.model.name}): {first[:300]}"
@@ -86,10 +89,22 @@ class Bundle:
         return network.eval()
 
     def golden(self) -> dict[str, np.ndarray]:
-        """Return the arrays of the golden run."""
+        """Return the arrays of the golden run.
+
+        Raises
+        ------
+        SchemaError
+            If the file does not hold arrays.
+        """
+        from safetensors import SafetensorError
         from safetensors.numpy import load_file
 
-        return load_file(self.path / "golden.safetensors")
+        try:
+            return load_file(self.path / "golden.safetensors")
+        except (SafetensorError, LookupError, TypeError) as error:  # the last two: a number format that numpy lacks
+            raise SchemaError(
+                f"{self.name}: golden.safetensors must hold arrays of numbers: {error}. Train the bundle again."
+            ) from error
 
     @property
     def engine_key(self) -> str:
@@ -139,10 +154,10 @@ def load_bundle(path: Path) -> Bundle:
     for name in FILES:
         _check_file(path / name, manifest["files"][name])
     try:
-        pipeline = PipelineSpec.from_json((path / "pipeline.json").read_text())
-        decision = DecisionSpec.from_json((path / "decision.json").read_text())
-        model = ModelSpec.from_json((path / "model.json").read_text())
-    except ValueError as error:
+        pipeline = PipelineSpec.from_json((path / "pipeline.json").read_text(encoding="utf-8"))
+        decision = DecisionSpec.from_json((path / "decision.json").read_text(encoding="utf-8"))
+        model = ModelSpec.from_json((path / "model.json").read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
         raise SchemaError(f"{path.name}: {error}") from error
     digest = hashlib.sha256(text).hexdigest()
     return Bundle(path, digest, manifest["name"], manifest, pipeline, model, decision)
@@ -186,12 +201,19 @@ def write_bundle(
     -------
     bundle : Bundle
         Read back from the disk.
+
+    Raises
+    ------
+    BundleError
+        If `path` holds something else than an intact bundle.
     """
     from safetensors.numpy import save_file as save_arrays
     from safetensors.torch import save_file as save_tensors
 
+    _check_replaceable(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     scratch = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
+    replaced = scratch.with_name(f"{scratch.name}.old")
     try:
         save_tensors({k: v.detach().contiguous() for k, v in network.state_dict().items()}, scratch / FILES[2])
         save_arrays(dict(golden), scratch / "golden.safetensors")
@@ -203,7 +225,7 @@ def write_bundle(
             "card.md": card,
         }
         for name, text in texts.items():
-            (scratch / name).write_text(text)
+            (scratch / name).write_text(text, encoding="utf-8")
         manifest = {
             "schema": SCHEMA,
             "name": path.name,
@@ -213,15 +235,30 @@ def write_bundle(
             "pipeline_sha256": pipeline.sha256(),
             "files": {name: hashlib.sha256((scratch / name).read_bytes()).hexdigest() for name in FILES},
         }
-        (scratch / "manifest.json").write_text(to_json(manifest))
+        (scratch / "manifest.json").write_text(to_json(manifest), encoding="utf-8")
         os.chmod(scratch, 0o755)
+        load_bundle(scratch)
         if path.exists():
-            load_bundle(path)  # never replaces what is not a bundle
-            shutil.rmtree(path)
+            os.replace(path, replaced)  # a full folder cannot be replaced at once
         os.replace(scratch, path)
     finally:
-        shutil.rmtree(scratch, ignore_errors=True)
+        if replaced.exists() and not path.exists():
+            os.replace(replaced, path)
+        for rest in (scratch, replaced):
+            shutil.rmtree(rest, ignore_errors=True)
     return load_bundle(path)
+
+
+def _check_replaceable(path: Path) -> None:
+    if not path.exists():
+        return
+    try:
+        load_bundle(path)
+    except BundleError as error:
+        raise BundleError(
+            f"A bundle needs a new folder, or one with an intact bundle to replace, got {path}: {error} "
+            "Choose another place, or move that one away."
+        ) from error
 
 
 def _check_manifest(manifest: Mapping[str, Any], where: str) -> None:
@@ -230,8 +267,13 @@ def _check_manifest(manifest: Mapping[str, Any], where: str) -> None:
             f"{where}: manifest.json has schema {manifest.get('schema')!r}, this version reads schema {SCHEMA}. "
             "Update the toolkit, or train the bundle again."
         )
-    files = manifest.get("files")
-    if not isinstance(manifest.get("name"), str) or not isinstance(files, dict) or set(files) != set(FILES):
+    if set(manifest) != set(MANIFEST_KEYS):
+        raise SchemaError(
+            f"{where}: manifest.json needs the keys {', '.join(MANIFEST_KEYS)}, got {', '.join(sorted(manifest))}. "
+            "Train the bundle again."
+        )
+    files = manifest["files"]
+    if not isinstance(manifest["name"], str) or not isinstance(files, dict) or set(files) != set(FILES):
         raise SchemaError(f"{where}: manifest.json must name the bundle and hash exactly {', '.join(FILES)}.")
 
 

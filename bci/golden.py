@@ -110,7 +110,8 @@ def compare(
     if missing:
         raise SchemaError(f"golden.safetensors lacks {', '.join(missing)}. Train the bundle again.")
     data, sizes = golden["input"], golden["chunk_sizes"]
-    if data.ndim != 2 or len(data) != pipeline.signal.n_channels or sizes.sum() != data.shape[1] or sizes.min() < 0:
+    whole = sizes.dtype == np.int64 and sizes.ndim == 1 and sizes.min(initial=0) >= 0
+    if data.ndim != 2 or len(data) != pipeline.signal.n_channels or not whole or sizes.sum() != data.shape[1]:
         raise SchemaError(
             f"golden.safetensors needs input of shape ({pipeline.signal.n_channels}, sum of chunk_sizes), "
             f"got {data.shape} and chunk sizes that sum to {sizes.sum()}. Train the bundle again."
@@ -118,6 +119,15 @@ def compare(
     features = pipeline.build().process(data).data
     predictions = _run(pipeline, decision, engine, data, sizes)
     found = np.array([p.last_sample for p in predictions])
+    outputs = (len(golden["last_sample"]), len(decision.classes)) if golden["last_sample"].ndim == 1 else None
+    shapes = {"features": features.shape, "logits": outputs, "probabilities": outputs}
+    wrong = [f"{key} {golden[key].shape}" for key, shape in shapes.items() if golden[key].shape != shape]
+    if wrong or not found.size:
+        raise SchemaError(
+            f"golden.safetensors needs features of shape {features.shape} and one row of "
+            f"{len(decision.classes)} outputs per prediction, got {', '.join(wrong) or 'no prediction'}. "
+            "Train the bundle again."
+        )
     if not np.array_equal(found, golden["last_sample"]):
         raise ParityError(
             f"The golden run predicts at samples {golden['last_sample'][:3]}…, this one at {found[:3]}…. "
@@ -131,7 +141,7 @@ def compare(
     clear = ordered[:, -1] - ordered[:, -2] > 2 * limit * scale
     return GoldenReport(
         n_predictions=len(predictions),
-        feature_error=float(np.abs(features - golden["features"]).max() / np.abs(golden["features"]).max()),
+        feature_error=float(np.abs(features - golden["features"]).max() / (np.abs(golden["features"]).max() or 1.0)),
         logit_error=float(np.abs(logits - golden["logits"]).max() / scale),
         probability_error=float(np.abs(probabilities - golden["probabilities"]).max()),
         same_class=bool((logits.argmax(-1) == golden["logits"].argmax(-1))[clear].all()),
