@@ -59,6 +59,8 @@ class PipelineSpec:
     def __post_init__(self) -> None:
         if not 0 < self.reference_hz < np.inf:
             raise SpecError(f"A pipeline needs reference_hz > 0 Hz to declare its delay, got {self.reference_hz:g}.")
+        if self.signal.n_features is not None:
+            raise SpecError(f"A pipeline starts from a plain signal, got frames of {self.signal.n_features} features.")
 
     def build(self) -> Pipeline:
         """Check every stage against the signal that reaches it, and return the running pipeline."""
@@ -164,6 +166,8 @@ class Pipeline:
                 f"got length_s={spec.window.length_s:g}, hop_s={spec.window.hop_s:g}."
             )
         self.stage_s = np.zeros(len(self.stages) + 1)
+        # the others keep the index
+        self._renumbering = [s for s in reversed(self.stages) if type(s).last_input is not Stage.last_input]
         self.reset()
 
     def reset(self) -> None:
@@ -222,19 +226,22 @@ class Pipeline:
         pending = np.concatenate([self._pending, valid])
         first = self._n_in - len(self._pending)
         self._n_in += len(valid)
+        if len(last) == 1:
+            self._pending = pending
+            return np.empty(0, dtype=np.float32)
+        self._pending = pending[max(0, last[-1] - first) :]
+        if pending.all():
+            return np.ones(len(last) - 1, dtype=np.float32)
         good = np.concatenate([[0], np.cumsum(pending)])
         stop = last[1:] + 1 - first
         # where the rate goes up, several columns share one sample
         begin = np.clip(np.minimum(last[:-1] + 1 - first, stop - 1), 0, None)
-        share = ((good[stop] - good[begin]) / (stop - begin)).astype(np.float32)
-        keep = max(0, last[-1] - first) if len(last) > 1 else 0
-        self._pending = pending[keep:]
-        return share
+        return ((good[stop] - good[begin]) / (stop - begin)).astype(np.float32)
 
     def last_input(self, n_out: np.ndarray) -> np.ndarray:
         """Return the index of the last raw sample behind each output column; -1 stands before the first."""
         index = n_out
-        for stage in reversed(self.stages):
+        for stage in self._renumbering:
             index = np.where(index < 0, -1, stage.last_input(np.maximum(index, 0)))
         return index
 
