@@ -137,9 +137,7 @@ def test_the_type_of_values_is_kept():
 
 @pytest.mark.parametrize("shape", [(5,), (1, 5), (3, 2, 5), (2, 5)])
 def test_columns_of_another_shape_are_refused_rather_than_spread(shape):
-    with pytest.raises(
-        SignalError, match=r"The ring needs columns of shape \(3,\) \(time last\), got an array of shape"
-    ):
+    with pytest.raises(SignalError, match=r"ring needs columns of shape \(3,\) \(time last\), got an array of shape"):
         Ring((3,), 10).push(np.zeros(shape))
 
 
