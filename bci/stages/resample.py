@@ -105,5 +105,6 @@ class PolyphaseStage(Stage):
         last = 0
         for phase in range(min(self._down, len(self._taps))):  # the taps that one input sample meets: the worst counts
             energy = np.cumsum(self._taps[phase :: self._down][::-1] ** 2)[::-1]
-            last = max(last, phase + self._down * (np.count_nonzero(energy > RESIDUAL_ENERGY * energy[0]) - 1))
+            n_taps = int(np.count_nonzero(energy > RESIDUAL_ENERGY * energy[0]))
+            last = max(last, phase + self._down * (n_taps - 1))
         return last
