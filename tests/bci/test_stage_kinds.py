@@ -231,6 +231,7 @@ def test_running_norm_of_a_flat_channel_is_zero():
         (Resample(100, half_length=0), "got sfreq=100, half_length=0"),
         (Resample(100.123), r"rational ratio with terms up to 1000, got 256 -> 100\.123 Hz\. Use 100\.\d+ Hz"),
         (Resample(300_000), "rational ratio with terms up to 1000, got 256 -> 300000 Hz"),
+        (Scale(np.nan), "Scale needs a finite factor, got nan"),
         (Clip(0), "Clip needs limit > 0 uV, got 0"),
         (RobustScale(), r"RobustScale must be fitted before it runs\. Call fit with the training split"),
         (RobustScale((0.0,), (1.0,)), r"was fitted to 1 channels, the signal has 3\. Fit it again"),
