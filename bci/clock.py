@@ -10,6 +10,11 @@ from bci.chunk import Chunk, Signal
 from bci.errors import SpecError
 
 JITTER_MEMORY_S = 10.0  # how long a late stamp widens the tolerance
+START_MEMORY_S = 1.0  # how long the assumption about a new stream does
+MAX_JITTER_S = 0.1  # a jump of the sender's clock is no jitter: it must not hide the gaps that follow
+REGULAR = 0.1  # of a period: stamps less irregular than this count samples exactly
+EXACT = 0.02  # of a period: rounding of stamps
+REGULAR_READS = 3  # jitter shows between chunks
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +63,9 @@ class Gap:
 class SampleClock:
     """Give each sample its number in the stream, from raw stamps.
 
-    A stamp that lies further ahead than half a period and twice the stream's own recent irregularity is a gap. The
-    stamps themselves are never smoothed.
+    A stamp that lies further ahead than half a period and twice the stream's own recent irregularity is a gap. Before
+    enough of a stream was seen, some irregularity is assumed; but once its first chunks have followed each other
+    regularly, a stamp that is late by a whole number of periods is a gap, too. The stamps are never smoothed.
 
     Parameters
     ----------
@@ -69,18 +75,41 @@ class SampleClock:
         Factor by which a replay runs faster than it was recorded.
     spec : ClockSpec, default=ClockSpec()
         Tolerances.
+
+    Attributes
+    ----------
+    n_received : int
+        Samples numbered so far.
+    next_sample : int
+        Number of the next sample if none is lost.
+    speed : float
+        Speed in force.
     """
 
     def __init__(self, signal: Signal, speed: float = 1.0, spec: ClockSpec = ClockSpec()) -> None:
         self.spec = spec
         self._sfreq = signal.sfreq
-        self._period_s = 1.0 / (speed * signal.sfreq)
-        self._forget = float(np.exp(-1.0 / (JITTER_MEMORY_S * speed * signal.sfreq)))
+        self.set_speed(speed)
         self.n_received = 0
-        self._next = 0
-        self._jitter_s = spec.start_jitter_s
+        self.next_sample = 0
+        self._n_reads = 0
+        self._assumed_s = spec.start_jitter_s
+        self._jitter_s = 0.0
+        self._due_s: float | None = None  # when the next sample comes if none is lost
         self._last_s: float | None = None
         self._last: np.ndarray | None = None
+
+    def set_speed(self, speed: float) -> None:
+        """Take another spacing of the stamps from the next sample on; that one is due as before."""
+        self.speed = speed
+        self._period_s = 1.0 / (speed * self._sfreq)
+        self._forget = float(np.exp(-self._period_s / JITTER_MEMORY_S))
+        self._forget_start = float(np.exp(-self._period_s / START_MEMORY_S))
+
+    def resume_at(self, time_s: float) -> None:
+        """Expect the next sample at `time_s`: the sender was paused or has jumped, nothing was lost before."""
+        if self._last_s is not None:
+            self._due_s, self._last_s = time_s, time_s - self._period_s
 
     def number(self, data: np.ndarray, times: np.ndarray) -> tuple[list[Chunk], list[Gap]]:
         """Give the next samples their numbers.
@@ -102,11 +131,11 @@ class SampleClock:
         gaps: list[Gap] = []
         if times.size == 0:
             return chunks, gaps
-        before = times[0] - self._period_s if self._last_s is None else self._last_s
-        late = np.diff(times, prepend=before) - self._period_s
+        late = np.diff(times, prepend=times[0]) - self._period_s
+        late[0] = 0.0 if self._due_s is None else times[0] - self._due_s
         start = 0
         for i in np.flatnonzero(late > 0.5 * self._period_s):
-            if late[i] <= self._tolerance_s():
+            if not self._is_gap(float(late[i])):
                 continue
             self._take(chunks, data, times, start, int(i), late)
             gaps.append(self._gap(chunks, data[:, i], float(times[i]), float(late[i])))
@@ -114,31 +143,39 @@ class SampleClock:
             start = int(i)
         self._take(chunks, data, times, start, len(times), late)
         self.n_received += len(times)
+        self._n_reads += 1
         return chunks, gaps
 
-    def _tolerance_s(self) -> float:
-        return 0.5 * self._period_s + 2.0 * self._jitter_s
+    def _is_gap(self, late_s: float) -> bool:
+        period_s, jitter_s = self._period_s, self._jitter_s
+        if late_s > 0.5 * period_s + 2.0 * max(jitter_s, self._assumed_s):
+            return True
+        n_lost = round(late_s / period_s)
+        is_regular = self._n_reads >= REGULAR_READS and jitter_s <= REGULAR * period_s
+        return is_regular and n_lost > 0 and abs(late_s - n_lost * period_s) <= max(EXACT * period_s, 2.0 * jitter_s)
 
     def _take(
         self, chunks: list[Chunk], data: np.ndarray, times: np.ndarray, start: int, stop: int, late: np.ndarray
     ) -> None:
         if stop == start:
             return
-        chunks.append(Chunk(data[:, start:stop], self._next, times[start:stop]))
-        self._next += stop - start
+        chunks.append(Chunk(data[:, start:stop], self.next_sample, times[start:stop]))
+        self.next_sample += stop - start
         self._last_s, self._last = float(times[stop - 1]), data[:, stop - 1].copy()
+        self._due_s = self._last_s + self._period_s
         irregular = float(np.abs(late[start:stop]).max())
-        self._jitter_s = max(irregular, self._jitter_s * self._forget ** (stop - start))
+        self._jitter_s = max(min(irregular, MAX_JITTER_S), self._jitter_s * self._forget ** (stop - start))
+        self._assumed_s *= self._forget_start ** (stop - start)
 
     def _gap(self, chunks: list[Chunk], after: np.ndarray, time_s: float, late_s: float) -> Gap:
         n_lost = round(late_s / self._period_s)
         last, last_s = self._last, self._last_s
         if last is None or last_s is None or n_lost > self.spec.max_fill_s * self._sfreq:
-            self._next += n_lost
+            self.next_sample += n_lost
             return Gap(n_lost, time_s - late_s - self._period_s, time_s, filled=False)
         share = np.arange(1, n_lost + 1) / (n_lost + 1)
         filling = (last[:, None] + (after - last)[:, None] * share).astype(np.float32)
         times = last_s + (time_s - last_s) * share
-        chunks.append(Chunk(filling, self._next, times, np.ones(n_lost, dtype=bool)))
-        self._next += n_lost
+        chunks.append(Chunk(filling, self.next_sample, times, np.ones(n_lost, dtype=bool)))
+        self.next_sample += n_lost
         return Gap(n_lost, last_s, time_s, filled=True)
