@@ -19,6 +19,7 @@ from bci.errors import RecordingError
 from bci.matching import channel_rows
 from bci.pipeline import Pipeline, PipelineSpec, window_starts
 from bci.serving import windows_at
+from bci.sources.adapted import AdaptedRecording
 from bci.sources.recording import Recording
 
 BATCH = 64
@@ -45,7 +46,11 @@ class Stretch:
 
 
 def score_recording(
-    recording: Recording, pipeline: PipelineSpec, engine: Engine, decision: DecisionSpec, clock: ClockSpec | None = None
+    recording: Recording | AdaptedRecording,
+    pipeline: PipelineSpec,
+    engine: Engine,
+    decision: DecisionSpec,
+    clock: ClockSpec | None = None,
 ) -> list[Prediction]:
     """Decode a recording.
 
@@ -86,7 +91,7 @@ def score_recording(
     return predictions
 
 
-def stretches(recording: Recording, rows: np.ndarray, max_fill_s: float) -> Iterator[Stretch]:
+def stretches(recording: Recording | AdaptedRecording, rows: np.ndarray, max_fill_s: float) -> Iterator[Stretch]:
     """Yield the stretches of a recording between gaps longer than `max_fill_s`, with shorter ones filled linearly."""
     sfreq = recording.signal.sfreq
     short = [(a, b) for a, b in recording.gaps if a > 0 and b < recording.n_samples and b - a <= max_fill_s * sfreq]

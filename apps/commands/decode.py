@@ -18,17 +18,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--log", type=Path, metavar="FILE", help="write the predictions as JSON Lines")
     parser.add_argument("--picks", help="eeg, meg, all, or channel names joined by commas (default: EEG, else MEG)")
     parser.add_argument("--unit", help="unit of channels for which the file states none, for example uV")
+    parser.add_argument(
+        "--adapt", action="store_true", help="bring the file to the bundle's channels and rate, as `bci replay --like`"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
     """Decode the file, print a summary, write the log if asked to."""
     import time
 
+    from apps.adapt import adapted
     from bci.serving import serve
     from bci.sources.recording import open_recording
     from offline.score import score_recording
 
-    recording = open_recording(args.file, unit=args.unit, picks=args.picks)
+    recording = adapted(open_recording(args.file, unit=args.unit, picks=args.picks), args.model if args.adapt else None)
     served = serve(args.model, args.engine)
     bundle = served.bundle
     started = time.perf_counter()

@@ -39,10 +39,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--picks", help="eeg, meg, all, or channel names joined by commas (default: EEG, else MEG)")
     parser.add_argument("--unit", help="unit of channels for which the file states none, for example uV")
+    parser.add_argument(
+        "--like",
+        metavar="BUNDLE",
+        help="bring the file to a bundle's channels (usual spellings) and rate (causal resampling)",
+    )
 
 
 def run(args: argparse.Namespace) -> int:
     """Replay the file until its end or a signal."""
+    from apps.adapt import adapted
     from apps.liblsl import quiet_liblsl
     from bci.errors import SpecError, UsageError
     from bci.sources.lsl_player import recording_player
@@ -50,7 +56,7 @@ def run(args: argparse.Namespace) -> int:
     from bci.sources.recording import open_recording
 
     quiet_liblsl()
-    recording = open_recording(args.file, unit=args.unit, picks=args.picks)
+    recording = adapted(open_recording(args.file, unit=args.unit, picks=args.picks), args.like)
     name = args.name or args.file.stem
     try:
         settings = PlayerSettings(

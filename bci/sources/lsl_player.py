@@ -11,10 +11,11 @@ from bci.sources.lsl_outlets import LslOutlets
 from bci.sources.player import Feed, Player, PlayerSettings
 
 if TYPE_CHECKING:
+    from bci.sources.adapted import AdaptedRecording
     from bci.sources.recording import Recording  # mne, which a simulation does not need
 
 
-def recording_player(recording: Recording, name: str, settings: PlayerSettings) -> Player:
+def recording_player(recording: Recording | AdaptedRecording, name: str, settings: PlayerSettings) -> Player:
     """Return a player of a recording; its streams are on the network from now on.
 
     Parameters
