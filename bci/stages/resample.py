@@ -8,11 +8,14 @@ from functools import cached_property
 from typing import ClassVar
 
 import numpy as np
-from scipy.signal import firwin, upfirdn
+from numpy.lib.stride_tricks import sliding_window_view
+from scipy.signal import firwin
 
 from bci.chunk import Signal
 from bci.errors import SpecError
 from bci.stages.base import RESIDUAL_ENERGY, Stage
+
+BLOCK_OUTPUTS = 512  # a whole recording is done in blocks, so that memory does not grow with it
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,9 +63,9 @@ class PolyphaseStage(Stage):
             self._taps = firwin(2 * half_length * slower + 1, 1.0 / slower, window=("kaiser", 5.0))
         for phase in range(up):  # each output weighs its inputs to 1: else an offset ripples by 7e-4 of itself
             self._taps[phase::up] /= self._taps[phase::up].sum()
-        reach = -(-len(self._taps) // up)
-        # the kept past begins at a multiple of `down`, so that its first output index is whole
-        self._n_past = -(-reach // down) * down + down
+        self._reach = -(-len(self._taps) // up)  # input samples behind one output sample
+        padded = np.concatenate([self._taps, np.zeros(self._reach * up - len(self._taps))])
+        self._branches = np.ascontiguousarray(padded.reshape(self._reach, up).T[:, ::-1])  # the oldest sample first
         super().__init__(signal, replace(signal, sfreq=sfreq))
 
     def reset(self) -> None:
@@ -75,16 +78,18 @@ class PolyphaseStage(Stage):
         if x.shape[-1] == 0:
             return x
         if self._past is None:  # the first sample is taken to have stood there always
-            self._past = np.repeat(x[..., :1], self._n_past, axis=-1)
+            self._past = np.repeat(x[..., :1], self._reach - 1, axis=-1)
         joined = np.concatenate([self._past, x], axis=-1)
-        first = self._n_in - self._past.shape[-1]  # a multiple of `down`
+        windows = sliding_window_view(joined, self._reach, axis=-1)  # window i ends with sample i of x
+        n_done = -(-(self._n_in + x.shape[-1]) * self._up // self._down)
+        y = np.empty((*x.shape[:-1], n_done - self._n_out))
+        for start in range(0, y.shape[-1], BLOCK_OUTPUTS):
+            at = (self._n_out + np.arange(start, min(start + BLOCK_OUTPUTS, y.shape[-1]))) * self._down
+            window = windows[..., at // self._up - self._n_in, :]
+            y[..., start : start + len(at)] = np.einsum("...ij,ij->...i", window, self._branches[at % self._up])
         self._n_in += x.shape[-1]
-        n_done = -(-self._n_in * self._up // self._down)
-        skip = first * self._up // self._down
-        y = upfirdn(self._taps, joined, self._up, self._down, axis=-1)[..., self._n_out - skip : n_done - skip]
         self._n_out = n_done
-        drop = max(0, (joined.shape[-1] - self._n_past) // self._down * self._down)
-        self._past = joined[..., drop:].copy()
+        self._past = joined[..., x.shape[-1] :].copy()
         return y
 
     def last_input(self, n_out: np.ndarray) -> np.ndarray:
