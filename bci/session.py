@@ -4,28 +4,28 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from typing import Any
 
 import numpy as np
 
-from bci.chunk import Chunk
-from bci.clock import ClockSpec, Gap, SampleClock
+from bci.clock import ClockSpec, SampleClock
 from bci.decoder import Decoder, Prediction
-from bci.errors import SignalError, StreamError, StreamLost
+from bci.errors import Overflow, SignalError, StreamError, StreamLost
 from bci.events import Event
 from bci.matching import channel_rows
 from bci.sinks.base import Output, SessionInfo, Sink
 from bci.sources.base import Received, Source, StreamInfo
 from bci.telemetry import Percentiles, Telemetry
+from bci.timeline import BREAKS, Timeline
 
 log = logging.getLogger(__name__)
 
 READ_TIMEOUT_S = 0.2
 STATUS_EVERY_S = 1.0
-SAME_TIME_S = 1e-6  # a marker and its sample may differ by rounding
-BREAKS = ("loop", "seek")
-"""Markers after which the next sample does not follow the one before."""
+MAX_COMMANDS = 1000  # kept until the first sample comes
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,12 +131,36 @@ class Session:
         self._publisher, self._logs = publisher, tuple(logs)
         self._now = clock
         self._stop = threading.Event()
-        self._breaks: list[tuple[float, str]] = []
+        self._commands: deque[Event] = deque()
         self._n_reported = 0
 
     def stop(self) -> None:
         """Ask the session to end; safe from any thread and from a signal handler."""
         self._stop.set()
+
+    def command(self, kind: str, fields: Mapping[str, Any] | None = None) -> None:
+        """Take a command, which becomes an event; safe from any thread.
+
+        Parameters
+        ----------
+        kind : str
+            ``acknowledge``, ``mute``, or ``stop``, which ends the session.
+        fields : mapping or None, default=None
+            JSON values for the event.
+
+        Raises
+        ------
+        Overflow
+            If too many wait for the first sample.
+        """
+        if len(self._commands) >= MAX_COMMANDS:
+            raise Overflow(
+                f"A session keeps at most {MAX_COMMANDS} commands until it can publish them, got one more. "
+                "Wait for the stream's first sample."
+            )
+        self._commands.append(Event(kind, self._now(), fields or {}))
+        if kind == "stop":
+            self.stop()
 
     def run(self) -> Summary:
         """Decode until the stream ends, the duration has passed, or `stop` is called.
@@ -166,7 +190,7 @@ class Session:
         return self._logs if self._publisher is None else (self._publisher, *self._logs)
 
     def _loop(self, info: StreamInfo, rows: np.ndarray | None) -> Summary:
-        counter = SampleClock(info.signal, info.speed, self._settings.clock)
+        timeline = Timeline(SampleClock(info.signal, info.speed, self._settings.clock))
         opened_s = self._now()
         first_s: float | None = None
         arrived_s = status_s = opened_s
@@ -179,7 +203,8 @@ class Session:
                 ended, lost = str(error), True
                 self._report(Event("lost", self._now(), {"reason": ended}), first_s is not None)
                 break
-            self._breaks += [(m.time, m.kind) for m in received.markers if m.kind in BREAKS]
+            for event in timeline.note(received.markers):
+                self._report(event, first_s is not None)
             now = self._now()
             if received.times.size:
                 if first_s is None:
@@ -188,7 +213,9 @@ class Session:
                 if silent:
                     self._report(Event("recovered", now, {"silent_s": now - arrived_s}), True)
                 arrived_s, silent = now, False
-                self._take(counter, received, rows)
+                self._take(timeline, received, rows)
+            elif timeline.paused:
+                opened_s = arrived_s = now  # a pause is no silence
             elif first_s is None and now - opened_s > self._settings.start_timeout_s:
                 raise StreamError(
                     f"Stream {info.name!r} must send samples, got none in {now - opened_s:.0f} s. Start the sender."
@@ -202,15 +229,17 @@ class Session:
                 ended = "end of stream"
                 break
             if first_s is not None:
+                self._obey()
                 if now - status_s >= STATUS_EVERY_S:
-                    self._report(self._status(now, now - status_s, info, received.offset_s), True)
+                    self._report(self._status(now, now - status_s, timeline.clock.speed, received.offset_s), True)
                     status_s = now
                 if self._settings.duration_s is not None and now - first_s >= self._settings.duration_s:
                     ended = "duration"
                     break
+        self._obey(first_s is not None)
         if first_s is not None:
             now = self._now()
-            self._report(self._status(now, max(now - status_s, 1e-9), info, 0.0), True)
+            self._report(self._status(now, max(now - status_s, 1e-9), timeline.clock.speed, 0.0), True)
             self._report(Event("ended", now, {"reason": ended}), True)
         return Summary(self.telemetry.summary(), dict(self.telemetry.counts), ended, lost)
 
@@ -239,30 +268,24 @@ class Session:
         for sink in self._sinks:
             sink.open(info)
 
-    def _take(self, counter: SampleClock, received: Received, rows: np.ndarray | None) -> None:
-        """Decode and publish what has arrived."""
-        data = received.data if rows is None else received.data[rows]
-        chunks, gaps = counter.number(data, received.times)
-        self.telemetry.count("samples", received.times.size)
-        for gap in gaps:
-            self._report(gap_event(gap), True)
-        for chunk in chunks:
-            for part in self._parts(chunk):
-                for prediction in self._decoder.push(part):
-                    self._publish(prediction, received.received_s)
-        self._check_finite(counter.n_received)
+    def _obey(self, opened: bool = True) -> None:
+        """Report the commands that have come."""
+        while self._commands:
+            self._report(self._commands.popleft(), opened)
 
-    def _parts(self, chunk: Chunk) -> Iterator[Chunk]:
-        """Cut `chunk` where a loop or seek marker stands, and reset the decoder at each."""
-        while self._breaks and self._breaks[0][0] <= chunk.times[-1] + SAME_TIME_S:
-            time_s, kind = self._breaks.pop(0)
-            at = int(np.searchsorted(chunk.times, time_s - SAME_TIME_S))
-            if at:
-                yield _part(chunk, 0, at)
-                chunk = _part(chunk, at, chunk.n_samples)
-            self._decoder.reset()
-            self._report(Event(kind, time_s, {"sample": chunk.first_sample}), True)
-        yield chunk
+    def _take(self, timeline: Timeline, received: Received, rows: np.ndarray | None) -> None:
+        """Decode and publish what has arrived."""
+        self.telemetry.count("samples", received.times.size)
+        data = received.data if rows is None else received.data[rows]
+        for item in timeline.take(data, received.times):
+            if isinstance(item, Event):
+                if item.kind in BREAKS:
+                    self._decoder.reset()
+                self._report(item, True)
+                continue
+            for prediction in self._decoder.push(item):
+                self._publish(prediction, received.received_s)
+        self._check_finite(timeline.clock.n_received)
 
     def _publish(self, prediction: Prediction, received_s: float) -> None:
         computed_s = self._now()
@@ -288,7 +311,7 @@ class Session:
         for sink in self._sinks if opened else ():
             sink.event(event)
 
-    def _status(self, now: float, span_s: float, info: StreamInfo, offset_s: float) -> Event:
+    def _status(self, now: float, span_s: float, speed: float, offset_s: float) -> Event:
         counts = self.telemetry.counts
         n_new = counts["samples"] - self._n_reported
         self._n_reported = counts["samples"]
@@ -306,7 +329,7 @@ class Session:
                 "dropped": counts.get("dropped", 0),
                 "gaps": counts.get("gap", 0),
                 "rate": round(n_new / span_s, 3),
-                "nominal_rate": info.signal.sfreq * info.speed,
+                "nominal_rate": self._decoder.signal_in.sfreq * speed,
                 "clock_offset_s": offset_s,
                 "engine": self._identity.engine,
                 "precision": self._identity.precision,
@@ -321,17 +344,6 @@ class Session:
             )
 
 
-def gap_event(gap: Gap) -> Event:
-    """Return the event of a gap."""
-    fields = {"n_lost": gap.n_lost, "t0": gap.start_s, "t1": gap.stop_s, "filled": gap.filled}
-    return Event("gap", gap.stop_s, fields)
-
-
 def summary_record(summary: Summary) -> dict[str, object]:
     """Return a summary as JSON values."""
     return asdict(summary)
-
-
-def _part(chunk: Chunk, start: int, stop: int) -> Chunk:
-    filled = None if chunk.filled is None else chunk.filled[start:stop]
-    return Chunk(chunk.data[:, start:stop], chunk.first_sample + start, chunk.times[start:stop], filled)

@@ -37,8 +37,9 @@ class Marker:
     Parameters
     ----------
     kind : str
-        ``annotation``, ``loop``, ``seek``, ``speed`` or ``end``; unknown kinds may come and can be ignored.
-        ``loop`` and ``seek`` say that the sample at `time` does not follow the one before it.
+        ``annotation``, ``loop``, ``seek``, ``speed``, ``pause``, ``resume`` or ``end``; unknown kinds may come and can
+        be ignored. ``loop`` and ``seek`` say that the sample at `time` does not follow the one before it, ``resume``
+        that it does, however late, and ``speed`` that stamps are ``1 / (speed * sfreq)`` apart from then on.
     time : float
         Time in the local LSL clock, in seconds; equal to that of its sample.
     fields : mapping of str to Any, default={}

@@ -6,7 +6,7 @@ import logging
 import math
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -189,12 +189,12 @@ class Player:
         self.state = "waiting"
 
     def pause(self) -> None:
-        """Hold the recording at its place."""
-        self._commands.append(self._do_pause)
+        """Hold the recording at its place; consumers get a ``pause`` marker."""
+        self._order(self._do_pause)
 
     def resume(self) -> None:
-        """Go on; the stamps show the pause as a gap."""
-        self._commands.append(self._do_resume)
+        """Go on; consumers get a ``resume`` marker with the stamp of the next sample, which jumps over the pause."""
+        self._order(self._do_resume)
 
     def seek(self, seconds: float) -> None:
         """Jump to a time of the recording; consumers get a ``seek`` marker with the new first sample."""
@@ -205,12 +205,12 @@ class Player:
                 f"Seeking needs a recording and a time in [{self._start / rate:g}, {self._stop / rate:g}) s, "
                 f"got {seconds:g} s."
             )
-        self._commands.append(lambda: self._do_seek(sample))
+        self._order(lambda: self._do_seek(sample))
 
     def set_speed(self, speed: float) -> None:
         """Change the speed from the next sample on; consumers get a ``speed`` marker."""
         _check_speed(speed)
-        self._commands.append(lambda: self._do_speed(speed))
+        self._order(lambda: self._do_speed(speed))
 
     def stop(self) -> None:
         """End early and cleanly; safe in a signal handler."""
@@ -248,7 +248,7 @@ class Player:
             elif self._settings.loop:
                 self._base += self._stop - self._start
                 self.position = self._start
-                self._marks = self._marks_from(self._start, {"kind": "loop"})
+                self._marks = self._marks_from(self._start, {"kind": "loop"}, self._unsent(self._start))
             else:
                 return
 
@@ -301,13 +301,22 @@ class Player:
         while not self._stopped and self._outlets.has_consumers() and self._clock() < until:
             self._sleep(_SLICE_S)
 
+    def _order(self, command: Callable[[], None]) -> None:
+        """Keep a command for the playing thread."""
+        if self.state in ("lingering", "done"):
+            raise SpecError("Commands need a replay that still plays, got one that has ended. Start it again.")
+        self._commands.append(command)
+
     def _do_pause(self) -> None:
-        self.state = "paused"
+        if self.state != "paused":
+            self.state = "paused"
+            self._outlets.mark({"kind": "pause"}, self._clock())
 
     def _do_resume(self) -> None:
         if self.state == "paused":
             self.state = "playing"
             self._anchor_now()
+            self._marks.appendleft((self.position, {"kind": "resume"}))
 
     def _do_seek(self, sample: int) -> None:
         self._ahead.close()
@@ -316,7 +325,7 @@ class Player:
         self._anchor_now()
         self._base += self.position - sample
         self.position = sample
-        self._marks = self._marks_from(sample, {"kind": "seek", "sample": sample})
+        self._marks = self._marks_from(sample, {"kind": "seek", "sample": sample}, self._unsent(sample))
 
     def _do_speed(self, speed: float) -> None:
         self._speed = speed
@@ -336,7 +345,16 @@ class Player:
         loop_start = self._start if self._settings.loop else None
         return ReadAhead(self.feed, first, self._stop, loop_start, self._speed)
 
-    def _marks_from(self, first: int, leading: dict[str, Any] | None = None) -> deque[tuple[int, dict[str, Any]]]:
+    def _unsent(self, sample: int) -> list[tuple[int, dict[str, Any]]]:
+        """Return the markers of commands that no sample has followed yet, for `sample`."""
+        return [(sample, payload) for _, payload in self._marks if payload["kind"] in ("resume", "speed")]
+
+    def _marks_from(
+        self,
+        first: int,
+        leading: dict[str, Any] | None = None,
+        unsent: Sequence[tuple[int, dict[str, Any]]] = (),
+    ) -> deque[tuple[int, dict[str, Any]]]:
         """Return the markers from sample `first` on, those that last into it with what is left of them."""
         rate = self.feed.signal.sfreq
         marks = []
@@ -348,7 +366,7 @@ class Player:
             payload = {"kind": "annotation", "description": note.description, "duration": duration_s}
             marks.append((max(onset, first), payload))
         marks.sort(key=lambda mark: mark[0])
-        return deque([(first, leading), *marks] if leading else marks)
+        return deque([*unsent, (first, leading), *marks] if leading else marks)
 
 
 def _check_speed(speed: float) -> None:

@@ -1,0 +1,137 @@
+"""How the samples of a source follow each other: sample numbers, and the markers of a replay."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from bci.chunk import Chunk
+from bci.clock import Gap, SampleClock
+from bci.events import Event
+from bci.sources.base import Marker
+
+log = logging.getLogger(__name__)
+
+SAME_TIME_S = 1e-6  # a marker and its sample may differ by rounding
+MAX_SPEED = 1e6  # of a marker, which comes from outside
+BREAKS = ("loop", "seek")
+"""Markers after which the next sample does not follow the one before: the decoder starts anew."""
+TURNS = ("seek", "resume", "speed")
+"""Markers after which stamps go on otherwise than before."""
+
+
+class Timeline:
+    """Turns what arrives into numbered chunks, and events between them.
+
+    Parameters
+    ----------
+    clock : SampleClock
+        Numbers the samples.
+    """
+
+    def __init__(self, clock: SampleClock) -> None:
+        self.clock = clock
+        self._breaks: list[Marker] = []
+        self._turns: list[Marker] = []
+        self._paused_s: float | None = None
+
+    @property
+    def paused(self) -> bool:
+        """Whether the sender has said that no samples come for a while."""
+        return self._paused_s is not None
+
+    def note(self, markers: Sequence[Marker]) -> list[Event]:
+        """Keep the markers that say how the samples go on, and return the events that have no sample.
+
+        Parameters
+        ----------
+        markers : sequence of Marker
+            By time, no later than the first of their samples is taken.
+
+        Returns
+        -------
+        events : list of Event
+        """
+        events = []
+        for marker in markers:
+            if marker.kind in BREAKS:
+                self._breaks.append(marker)
+            if marker.kind in TURNS:
+                self._turns.append(marker)
+            elif marker.kind == "pause":
+                self._paused_s = marker.time
+                events.append(Event("pause", marker.time))
+        return events
+
+    def take(self, data: np.ndarray, times: np.ndarray) -> Iterator[Chunk | Event]:
+        """Yield the next samples in numbered chunks, with the events that stand before each.
+
+        Parameters
+        ----------
+        data : ndarray of float32, shape (n_channels, n_samples)
+            At least one sample, in the order received.
+        times : ndarray of float64, shape (n_samples,)
+            Their stamps in the local clock.
+
+        Yields
+        ------
+        item : Chunk or Event
+        """
+        if self._paused_s is not None and times[-1] > self._paused_s:
+            self._paused_s = None
+        start = 0
+        while self._turns and self._turns[0].time <= times[-1] + SAME_TIME_S:
+            marker = self._turns.pop(0)
+            stop = max(start, _sample_at(times, marker.time))
+            yield from self._number(data[:, start:stop], times[start:stop])
+            start = stop
+            yield from self._turn(marker)
+        yield from self._number(data[:, start:], times[start:])
+
+    def _turn(self, marker: Marker) -> Iterator[Event]:
+        """Let the clock follow a marker that stands before the next sample."""
+        if marker.kind == "speed":
+            speed = marker.fields.get("speed")
+            if isinstance(speed, bool) or not isinstance(speed, int | float) or not 0 < speed <= MAX_SPEED:
+                log.warning("speed marker without a speed in (0, %g]; going on at %g", MAX_SPEED, self.clock.speed)
+                return
+            self.clock.set_speed(float(speed))
+            yield Event("speed", marker.time, {"sample": self.clock.next_sample, "speed": self.clock.speed})
+            return
+        self.clock.resume_at(marker.time)
+        if marker.kind == "resume":
+            yield Event("resume", marker.time, {"sample": self.clock.next_sample})
+
+    def _number(self, data: np.ndarray, times: np.ndarray) -> Iterator[Chunk | Event]:
+        chunks, gaps = self.clock.number(data, times)
+        yield from (gap_event(gap) for gap in gaps)
+        for chunk in chunks:
+            yield from self._parts(chunk)
+
+    def _parts(self, chunk: Chunk) -> Iterator[Chunk | Event]:
+        """Cut `chunk` where the stream breaks."""
+        while self._breaks and self._breaks[0].time <= chunk.times[-1] + SAME_TIME_S:
+            marker = self._breaks.pop(0)
+            at = _sample_at(chunk.times, marker.time)
+            if at:
+                yield _part(chunk, 0, at)
+                chunk = _part(chunk, at, chunk.n_samples)
+            yield Event(marker.kind, marker.time, {"sample": chunk.first_sample})
+        yield chunk
+
+
+def gap_event(gap: Gap) -> Event:
+    """Return the event of a gap."""
+    fields = {"n_lost": gap.n_lost, "t0": gap.start_s, "t1": gap.stop_s, "filled": gap.filled}
+    return Event("gap", gap.stop_s, fields)
+
+
+def _sample_at(times: np.ndarray, time_s: float) -> int:
+    return int(np.searchsorted(times, time_s - SAME_TIME_S))
+
+
+def _part(chunk: Chunk, start: int, stop: int) -> Chunk:
+    filled = None if chunk.filled is None else chunk.filled[start:stop]
+    return Chunk(chunk.data[:, start:stop], chunk.first_sample + start, chunk.times[start:stop], filled)
