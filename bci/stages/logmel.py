@@ -105,7 +105,9 @@ class LogMelStage(Stage):
         joined = np.concatenate([self._tail, x], axis=-1)
         n_frames = max(0, (joined.shape[-1] - self._skip - spec.win_length) // spec.hop_length + 1)
         features = np.empty((*self.signal_out.shape, n_frames))
-        if n_frames:
+        if n_frames == 1:  # as in a live stream; a view of all windows costs more than one transform
+            features[:] = self._features(joined[:, None, self._skip : self._skip + spec.win_length])
+        elif n_frames:
             frames = sliding_window_view(joined[:, self._skip :], spec.win_length, axis=-1)[:, :: spec.hop_length]
             for start in range(0, n_frames, BLOCK_FRAMES):
                 stop = min(start + BLOCK_FRAMES, n_frames)
@@ -119,7 +121,7 @@ class LogMelStage(Stage):
         """Return the dB of `frames`: (n_channels, n_frames, win_length) to (n_channels, n_mels, n_frames)."""
         spectrum = np.fft.rfft(frames * self._window, self._spec.n_fft)[..., self._bins]
         power = spectrum.real**2 + spectrum.imag**2
-        return 10.0 * np.log10(np.maximum(self._bank @ power.swapaxes(-1, -2), self._spec.floor))
+        return 10.0 * np.log10(np.maximum(power @ self._bank.T, self._spec.floor)).swapaxes(-1, -2)
 
     def last_input(self, n_out: np.ndarray) -> np.ndarray:
         """Return the index of the last sample of each frame."""
