@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, cast
 
 import numpy as np
 import torch
-from pyriemann.utils.mean import mean_riemann
+from pyriemann.tangentspace import TangentSpace
 from sklearn.linear_model import LogisticRegression
 
 from offline.windows import WindowSet
@@ -41,7 +41,7 @@ def fit_baseline(network: nn.Module, train: WindowSet) -> None:
     with torch.no_grad():
         if n_tangent:
             covariances = torch.cat([model.covariances(part) for part in windows]).numpy()
-            model.load_reference(mean_riemann(covariances))
+            model.load_reference(TangentSpace(metric="riemann").fit(covariances).reference_)
         features = torch.cat([model.features(part) for part in windows]).numpy()
     mean = features.mean(axis=0)
     scale = np.empty(features.shape[1])

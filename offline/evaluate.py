@@ -14,7 +14,6 @@ import torch
 from bci.errors import SchemaError
 from bci.pipeline import PipelineSpec
 from models.registry import ModelSpec, build, parameters
-from offline.baseline import fit_baseline
 from offline.checkpoint import write_atomic
 from offline.config import TrainConfig
 from offline.datasets.base import Dataset
@@ -123,6 +122,8 @@ def fit_model(
         torch.manual_seed(config.seed)
         network = build(spec)
     if closed:
+        from offline.baseline import fit_baseline  # scikit-learn and pyriemann: 2 s that networks do not need
+
         fit_baseline(network, train)
         return Fitted(pipeline, spec, network, (), 0)
     validation = cut_sessions(pipeline, dataset.of(split.validation)) if split.validation else None

@@ -69,12 +69,13 @@ def verdict(metrics: Mapping[str, Any]) -> str:
     if strong is None:
         return ""
     difference = strong["difference"]
-    reaches = difference["mean"] >= 0
+    low, high = difference["interval"]
+    relation = "is above" if low > 0 else "is below" if high < 0 else "cannot be told from"
     text = (
-        f"{metrics['run']['model']} {'reaches' if reaches else 'does not reach'} the strong baseline {strong['model']} "
+        f"{metrics['run']['model']} {relation} the strong baseline {strong['model']} "
         f"({interval_text(strong['accuracy'])}): difference {interval_text(difference, sign=True)}."
     )
-    return text if reaches or not metrics["note"] else f"{text} {metrics['note']}"
+    return f"{text} {metrics['note']}" if difference["mean"] < 0 and metrics["note"] else text
 
 
 def _comparison(metrics: Mapping[str, Any]) -> str:

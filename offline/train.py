@@ -52,6 +52,13 @@ class Step:
     total: int
     epoch: Epoch
 
+    @property
+    def figures(self) -> str:
+        """Loss and validation accuracy, in words."""
+        accuracy = self.epoch.validation_accuracy
+        said = f"loss {self.epoch.train_loss:.3f}"
+        return said if accuracy is None else f"{said}, validation accuracy {accuracy:.3f}"
+
 
 @dataclass(frozen=True, slots=True)
 class Outcome:

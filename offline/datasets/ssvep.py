@@ -97,7 +97,7 @@ def _stretches(events_path: Path, recording: Recording, path: Path) -> tuple[Str
             warnings.simplefilter("ignore")  # MNE dislikes the name
             events = mne.read_events(events_path, verbose="ERROR")
             first_sample = mne.io.read_raw_fif(path, preload=False, verbose="ERROR").first_samp
-    except (OSError, ValueError, RuntimeError, KeyError, IndexError, TypeError) as error:
+    except (OSError, ValueError, RuntimeError, KeyError, IndexError, TypeError, AttributeError) as error:
         raise RecordingError(f"The event file {events_path.name} cannot be read: {error}") from error
     unknown = sorted(set(events[:, 2].tolist()) - set(CODES))
     if unknown:

@@ -1,0 +1,1 @@
+"""The verbs of `bci-train`, one module each."""

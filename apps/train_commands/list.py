@@ -1,0 +1,23 @@
+"""`bci-train list`: tasks and the models that can be trained for them."""
+
+from __future__ import annotations
+
+import argparse
+
+HELP = "list tasks and models"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """`bci-train list` has no options."""
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print the tables."""
+    from offline.datasets.registry import TASKS
+    from offline.recipes import RECIPES
+
+    for task, row in TASKS.items():
+        print(f"{task}: {row.line}")
+        for model, plan in RECIPES[task].items():
+            print(f"  {model:<14}{plan.line}")
+    return 0

@@ -1,0 +1,80 @@
+"""Windows lie inside their stretch, whatever the pipeline does to the rate; fitted stages see training people only."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bci.chunk import Signal
+from bci.errors import SpecError
+from bci.pipeline import PipelineSpec, Window
+from bci.stages.filters import Bandpass
+from bci.stages.logmel import LogMel
+from bci.stages.resample import Resample
+from bci.stages.scale import RobustScale
+from offline.datasets.base import Session, Stretch
+from offline.fit import fit_stages
+from offline.windows import WindowSet, cut_sessions, session_windows
+
+SIGNAL = Signal(256.0, ("Oz", "O1"))
+STAGES = {
+    "plain": (),
+    "filtered": (Bandpass(5.0, 40.0),),
+    "half rate": (Resample(128.0),),
+    "mel": (LogMel(128, 128, 16, 8, 5.0, 45.0),),
+}
+
+
+def session(seed: int = 0, scale: float = 10.0) -> Session:
+    """Return 20 s of noise with two stretches."""
+    data = (scale * np.random.default_rng(seed).standard_normal((2, 20 * 256))).astype(np.float32)
+    stretches = (Stretch(1000, 2203, 0), Stretch(3001, 4500, 1))
+    return Session(f"s{seed}", f"sub-{seed}", Path("none"), SIGNAL, data.shape[1], stretches, lambda: data)
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_windows_lie_inside_their_stretch(name):
+    """No sample that a window covers lies before the stretch or after it, and one column more would not fit."""
+    pipeline = PipelineSpec(SIGNAL, STAGES[name], Window(2.0, 0.25)).build()
+    recording = session()
+    windows = session_windows(pipeline, recording)
+    span = int(pipeline.last_input(np.array([0]))[0])
+    hop = round(256 / pipeline.signal_out.sfreq)
+    for stretch, first, last in zip(recording.stretches, windows.first, windows.last, strict=True):
+        begin = pipeline.last_input(np.array([first]))[0] - span
+        end = pipeline.last_input(np.array([last + pipeline.window_frames - 1]))[0]
+        assert stretch.start <= begin < stretch.start + hop
+        assert stretch.stop - hop <= end + 1 <= stretch.stop
+
+
+def test_a_window_is_the_stretch_of_columns_that_it_names():
+    windows = session_windows(PipelineSpec(SIGNAL, (), Window(1.0, 1.0)).build(), session())
+    cut = WindowSet([windows], 256).earliest()
+    np.testing.assert_array_equal(cut[1], session().read()[:, 3001 : 3001 + 256])
+    assert cut.dtype == np.float32
+
+
+def test_random_starts_cover_the_stretch_and_nothing_else():
+    windows = cut_sessions(PipelineSpec(SIGNAL, (), Window(4.0, 1.0)), [session()])
+    starts = windows.random_starts(np.zeros(5000, dtype=np.int64), np.random.default_rng(0))
+    assert starts.min() == 1000
+    assert starts.max() == 2203 - 1024
+
+
+def test_a_window_longer_than_a_stretch_is_refused():
+    with pytest.raises(SpecError, match=r"window of 5 s must fit into every labelled stretch, s0 has one of 4\.6"):
+        session_windows(PipelineSpec(SIGNAL, (), Window(5.0, 1.0)).build(), session())
+
+
+def test_fitted_stages_depend_on_the_sessions_they_are_given():
+    spec = PipelineSpec(SIGNAL, (Bandpass(5.0, 40.0), RobustScale()), Window(1.0, 1.0))
+    fitted = fit_stages(spec, [session(0), session(1)])
+    assert fitted == fit_stages(spec, [session(0), session(1)])
+    assert fitted != fit_stages(spec, [session(0), session(2)])
+    (scale,) = [stage for stage in fitted.stages if isinstance(stage, RobustScale)]
+    assert scale.fitted
+    assert fit_stages(fitted, [session(2)]) == fitted
+    assert replace(fitted, stages=spec.stages) == spec
