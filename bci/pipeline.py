@@ -131,6 +131,34 @@ class Block:
     last_input: np.ndarray
 
 
+@dataclass(slots=True)
+class Tap:
+    """What the last call of `Pipeline.process` put out after some of its stages, and at its end.
+
+    Parameters
+    ----------
+    n_stages : int
+        Stages before the tap.
+    signal : Signal
+        What comes out there.
+    data : ndarray of float64, shape (*signal.shape, n_columns)
+        The columns there.
+    last_input : ndarray of int64, shape (n_columns,)
+        Index of the last raw sample behind each, counted from the last reset.
+    block : Block
+        Output of the whole pipeline.
+    first_input : int
+        Index of the call's first raw sample.
+    """
+
+    n_stages: int
+    signal: Signal
+    data: np.ndarray
+    last_input: np.ndarray
+    block: Block
+    first_input: int = 0
+
+
 class Pipeline:
     """Stages in a row behind a gate, with validity and evidence indices beside the data.
 
@@ -147,6 +175,8 @@ class Pipeline:
         Window and hop of the predictions, in output columns.
     stage_s : ndarray of float64, shape (n_stages + 1,)
         Seconds spent in the gate and in each stage by the last timed call of `process`.
+    tap : Tap or None
+        Set by `tap_after`.
     """
 
     def __init__(self, spec: PipelineSpec) -> None:
@@ -168,6 +198,7 @@ class Pipeline:
         self.stage_s = np.zeros(len(self.stages) + 1)
         # the others keep the index
         self._renumbering = [s for s in reversed(self.stages) if type(s).last_input is not Stage.last_input]
+        self.tap: Tap | None = None
         self.reset()
 
     def reset(self) -> None:
@@ -176,7 +207,15 @@ class Pipeline:
             stage.reset()
         self._n_out = 0
         self._n_in = 0
+        self._n_tapped = 0
         self._pending = np.empty(0, dtype=bool)  # validity of samples that no column covers yet
+
+    def tap_after(self, n_stages: int) -> Tap:
+        """Keep from now on what each call puts out after the first `n_stages` stages; call it before any sample."""
+        signal = self.stages[n_stages - 1].signal_out if n_stages else self.signal_in
+        nothing = Block(np.empty((*self.signal_out.shape, 0)), np.empty(0, np.float32), np.empty(0, np.int64))
+        self.tap = Tap(n_stages, signal, np.empty((*signal.shape, 0)), nothing.last_input, nothing)
+        return self.tap
 
     def process(
         self, x: np.ndarray, filled: np.ndarray | None = None, timer: Callable[[], float] | None = None
@@ -202,16 +241,31 @@ class Pipeline:
         y, valid = self.gate.admit(x)
         if filled is not None:
             valid &= ~filled
+        n_before_tap = -1 if self.tap is None else self.tap.n_stages
+        half = y if n_before_tap == 0 else None
         for i, stage in enumerate(self.stages):
             done = tick()
             self.stage_s[i] = done - start
             start = done
             y = stage.process(y)
+            if i + 1 == n_before_tap:
+                half = y
         self.stage_s[-1] = tick() - start
         n_columns = y.shape[-1]
         last = self.last_input(np.arange(self._n_out - 1, self._n_out + n_columns))
         self._n_out += n_columns
-        return Block(y, self._cover(valid, last), last[1:])
+        block = Block(y, self._cover(valid, last), last[1:])
+        if self.tap is not None and half is not None:
+            self._fill(self.tap, half, block, self._n_in - x.shape[-1])
+        return block
+
+    def _fill(self, tap: Tap, half: np.ndarray, block: Block, first_input: int) -> None:
+        n_columns = half.shape[-1]
+        index = np.arange(self._n_tapped, self._n_tapped + n_columns)
+        self._n_tapped += n_columns
+        for stage in reversed(self.stages[: tap.n_stages]):
+            index = stage.last_input(index)
+        tap.data, tap.last_input, tap.block, tap.first_input = half, index, block, first_input
 
     def _cover(self, valid: np.ndarray, last: np.ndarray) -> np.ndarray:
         """Return the valid share of the raw samples that are new in each column.
@@ -263,6 +317,7 @@ class Pipeline:
             "stages": [stage.state for stage in self.stages],
             "n_out": self._n_out,
             "n_in": self._n_in,
+            "n_tapped": self._n_tapped,
             "pending": self._pending.copy(),
         }
 
@@ -271,7 +326,7 @@ class Pipeline:
         self.gate.state = state["gate"]
         for stage, remembered in zip(self.stages, state["stages"], strict=True):
             stage.state = remembered
-        self._n_out, self._n_in = state["n_out"], state["n_in"]
+        self._n_out, self._n_in, self._n_tapped = state["n_out"], state["n_in"], state["n_tapped"]
         self._pending = state["pending"].copy()
 
 
