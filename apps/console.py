@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from types import TracebackType
 
@@ -76,7 +77,7 @@ class ConsoleView:
         word, style = STATES[State(p.state)]
         table = Table.grid(padding=(0, 1))
         for name, probability in zip(self._classes, p.probabilities, strict=True):
-            filled = round(BAR * float(probability))
+            filled = round(BAR * float(probability)) if math.isfinite(probability) else 0
             table.add_row(escape(name), "█" * filled + "░" * (BAR - filled), f"{probability:.3f}")
         latency = self._session.telemetry.latency
         total, engine = latency["total"].percentiles(), latency["engine"].percentiles()

@@ -13,7 +13,7 @@ import numpy as np
 
 from bci.clock import ClockSpec, SampleClock
 from bci.decoder import Decoder, Prediction
-from bci.errors import Overflow, SignalError, StreamError, StreamLost
+from bci.errors import Overflow, SignalError, SpecError, StreamError, StreamLost
 from bci.events import Event
 from bci.matching import channel_rows
 from bci.sinks.base import Output, SessionInfo, Sink
@@ -51,6 +51,10 @@ class SessionSettings:
     start_timeout_s: float = 30.0
     silence_s: float = 5.0
     clock: ClockSpec = field(default_factory=ClockSpec)
+
+    def __post_init__(self) -> None:
+        if self.duration_s is not None and not self.duration_s > 0:
+            raise SpecError(f"A session needs a duration above 0 s, or none, got {self.duration_s:g}.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,6 +199,7 @@ class Session:
         first_s: float | None = None
         arrived_s = status_s = opened_s
         silent = False
+        offset_s = 0.0
         ended, lost = "stopped", False
         while not self._stop.is_set():
             try:
@@ -203,6 +208,7 @@ class Session:
                 ended, lost = str(error), True
                 self._report(Event("lost", self._now(), {"reason": ended}), first_s is not None)
                 break
+            offset_s = received.offset_s
             for event in timeline.note(received.markers):
                 self._report(event, first_s is not None)
             now = self._now()
@@ -226,12 +232,15 @@ class Session:
                 silent = True
                 self._report(Event("lost", now, {"reason": f"no sample for {self._settings.silence_s:g} s"}), True)
             if received.ended:
+                if first_s is None:
+                    raise StreamError(f"Stream {info.name!r} must send samples, it ended without one. Send it again.")
+                self._check_finite(timeline.clock.n_received, 1)
                 ended = "end of stream"
                 break
             if first_s is not None:
                 self._obey()
                 if now - status_s >= STATUS_EVERY_S:
-                    self._report(self._status(now, now - status_s, timeline.clock.speed, received.offset_s), True)
+                    self._report(self._status(now, now - status_s, timeline.clock.speed, offset_s), True)
                     status_s = now
                 if self._settings.duration_s is not None and now - first_s >= self._settings.duration_s:
                     ended = "duration"
@@ -239,7 +248,7 @@ class Session:
         self._obey(first_s is not None)
         if first_s is not None:
             now = self._now()
-            self._report(self._status(now, max(now - status_s, 1e-9), timeline.clock.speed, 0.0), True)
+            self._report(self._status(now, max(now - status_s, 1e-9), timeline.clock.speed, offset_s), True)
             self._report(Event("ended", now, {"reason": ended}), True)
         return Summary(self.telemetry.summary(), dict(self.telemetry.counts), ended, lost)
 
@@ -285,7 +294,8 @@ class Session:
                 continue
             for prediction in self._decoder.push(item):
                 self._publish(prediction, received.received_s)
-        self._check_finite(timeline.clock.n_received)
+        n_received = timeline.clock.n_received
+        self._check_finite(n_received, self._settings.silence_s * self._decoder.signal_in.sfreq)
 
     def _publish(self, prediction: Prediction, received_s: float) -> None:
         computed_s = self._now()
@@ -336,9 +346,8 @@ class Session:
             },
         )
 
-    def _check_finite(self, n_received: int) -> None:
-        signal, gate = self._decoder.signal_in, self._decoder.pipeline.gate
-        if gate.n_held and n_received >= self._settings.silence_s * signal.sfreq and not gate.any_finite:
+    def _check_finite(self, n_received: int, n_needed: float) -> None:
+        if n_received >= n_needed and not self._decoder.pipeline.gate.any_finite:
             raise SignalError(
                 f"A stream needs finite samples, got {n_received} without one. Check the amplifier and its electrodes."
             )

@@ -29,9 +29,12 @@ def run(args: argparse.Namespace) -> int:
 
     from apps.adapt import adapted
     from bci.serving import serve
+    from bci.sinks.jsonl_sink import check_log
     from bci.sources.recording import open_recording
     from offline.score import score_recording
 
+    if args.log is not None:
+        check_log(args.log)
     recording = adapted(open_recording(args.file, unit=args.unit, picks=args.picks), args.model if args.adapt else None)
     served = serve(args.model, args.engine)
     bundle = served.bundle
@@ -61,7 +64,7 @@ def _write_log(path: Path, predictions: list[Prediction], classes: tuple[str, ..
     scratch = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         with scratch.open("w", encoding="utf-8") as file:
-            file.writelines(json.dumps(prediction_record(p, classes)) + "\n" for p in predictions)
+            file.writelines(json.dumps(prediction_record(p, classes), allow_nan=False) + "\n" for p in predictions)
         os.replace(scratch, path)
     except OSError as error:
         raise UsageError(f"The log needs a file that can be written, got {path}: {error.strerror}.") from error

@@ -44,7 +44,7 @@ def run(args: argparse.Namespace) -> int:
     if summary.lost:
         from bci.errors import StreamLost
 
-        raise StreamLost(summary.ended)
+        raise StreamLost(f"The session has ended early. {summary.ended}")
     return 0
 
 
@@ -95,22 +95,27 @@ def run_session(
     from apps.console import ConsoleView
     from apps.liblsl import quiet_liblsl
     from apps.signals import stop_on_signals
+    from bci.errors import SpecError, UsageError
     from bci.serving import serve
     from bci.session import Identity, Session, SessionSettings
     from bci.sinks.jsonl_sink import JsonlSink
     from bci.sinks.lsl_sink import LslSink
     from bci.sources.lsl_source import LslSource
 
+    name = out or f"{stream.rpartition('=')[2]}-pred"
+    try:
+        settings = SessionSettings(name, duration_s)
+    except SpecError as error:
+        raise UsageError(str(error)) from error
     quiet_liblsl()
     logs = [JsonlSink(log)] if log is not None else []
     served = serve(model, engine)
     bundle, report = served.bundle, served.engine_report
-    name = out or f"{stream.rpartition('=')[2]}-pred"
     session = Session(
         LslSource(stream, unit, timeout_s),
         served.decoder(pylsl.local_clock),
         Identity(bundle.name, bundle.sha256, report.name, report.precision),
-        SessionSettings(name, duration_s),
+        settings,
         LslSink(),
         logs,
         pylsl.local_clock,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import os
 from pathlib import Path
 from typing import IO, Any
@@ -33,10 +34,7 @@ class JsonlSink:
     """
 
     def __init__(self, path: Path) -> None:
-        if not os.access(path.parent, os.W_OK) or path.is_dir():
-            raise UsageError(
-                f"The log needs a file in a folder that can be written, got {path}. Make the folder first."
-            )
+        check_log(path)
         self._path = path
         self._file: IO[str] | None = None
         self._classes: tuple[str, ...] = ()
@@ -67,14 +65,30 @@ class JsonlSink:
             self._file.write(json.dumps(record, allow_nan=False) + "\n")
 
 
+def check_log(path: Path) -> None:
+    """Refuse a log that cannot be written, before anything is computed for it.
+
+    Raises
+    ------
+    UsageError
+        If the folder does not exist or cannot be written.
+    """
+    if not os.access(path.parent, os.W_OK) or path.is_dir():
+        raise UsageError(f"The log needs a file in a folder that can be written, got {path}. Make the folder first.")
+
+
 def prediction_record(prediction: Prediction, classes: tuple[str, ...]) -> dict[str, Any]:
-    """Return the line of a prediction as JSON values; live and offline logs share it."""
+    """Return the line of a prediction as JSON values; live and offline logs share it.
+
+    Probabilities of a network that overflowed are null: JSON has no NaN.
+    """
+    probabilities = [p if math.isfinite(p) else None for p in prediction.probabilities.tolist()]
     return {
         "kind": "prediction",
         "index": prediction.index,
         "last_sample": prediction.last_sample,
         "t": prediction.time,
-        "probabilities": dict(zip(classes, prediction.probabilities.tolist(), strict=True)),
+        "probabilities": dict(zip(classes, probabilities, strict=True)),
         "quality": prediction.quality,
         "state": State(prediction.state).name.lower(),
         "level": prediction.level,
