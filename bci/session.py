@@ -16,7 +16,7 @@ from bci.decoder import Decoder, Prediction
 from bci.errors import Overflow, SignalError, SpecError, StreamError, StreamLost
 from bci.events import Event
 from bci.matching import channel_rows
-from bci.sinks.base import Output, SessionInfo, Sink
+from bci.sinks.base import Output, SessionInfo, SignalPublisher, Sink
 from bci.sources.base import Received, Source, StreamInfo
 from bci.telemetry import Percentiles, Telemetry
 from bci.timeline import BREAKS, Timeline
@@ -116,6 +116,8 @@ class Session:
         Receive predictions after that, with the complete ledger.
     clock : callable
         The LSL clock, in seconds.
+    signals : SignalPublisher or None, default=None
+        Receives what the decoder's pipeline made of each chunk, after the predictions.
     """
 
     def __init__(
@@ -127,12 +129,13 @@ class Session:
         publisher: Sink | None,
         logs: Sequence[Sink],
         clock: Callable[[], float],
+        signals: SignalPublisher | None = None,
     ) -> None:
         self.telemetry = Telemetry()
         self.newest: Output | None = None
         self._source, self._decoder = source, decoder
         self._identity, self._settings = identity, settings
-        self._publisher, self._logs = publisher, tuple(logs)
+        self._publisher, self._logs, self._signals = publisher, tuple(logs), signals
         self._now = clock
         self._stop = threading.Event()
         self._commands: deque[Event] = deque()
@@ -187,6 +190,8 @@ class Session:
         finally:
             for sink in self._sinks:
                 sink.close()
+            if self._signals is not None:
+                self._signals.close()
             self._source.close()
 
     @property
@@ -276,6 +281,8 @@ class Session:
         )
         for sink in self._sinks:
             sink.open(info)
+        if self._signals is not None:
+            self._signals.open(info)
 
     def _obey(self, opened: bool = True) -> None:
         """Report the commands that have come."""
@@ -294,6 +301,8 @@ class Session:
                 continue
             for prediction in self._decoder.push(item):
                 self._publish(prediction, received.received_s)
+            if self._signals is not None:
+                self._signals.publish(item)
         n_received = timeline.clock.n_received
         self._check_finite(n_received, self._settings.silence_s * self._decoder.signal_in.sfreq)
 

@@ -9,7 +9,10 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from apps.control import add_control_option, controlled
+
 if TYPE_CHECKING:
+    from bci.control import Command
     from bci.sources.player import Player
 
 HELP = "publish a recording over LSL as if it were being recorded now"
@@ -18,6 +21,10 @@ _STATUS_EVERY_S = 0.25
 _SWITCH_INTERVAL_S = (
     0.0005  # the file is read in a second thread: it must not hold the interpreter while a chunk is due
 )
+
+
+_LONGEST_S = 1e9
+_SPEEDS = (1e-3, 1e3)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -38,6 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="seconds that the stream stays after the end while a consumer is connected (default 10)",
     )
     parser.add_argument("--picks", help="eeg, meg, all, or channel names joined by commas (default: EEG, else MEG)")
+    add_control_option(parser, "pause, resume, seek, speed, stop")
     parser.add_argument("--unit", help="unit of channels for which the file states none, for example uV")
     parser.add_argument(
         "--like",
@@ -71,9 +79,23 @@ def run(args: argparse.Namespace) -> int:
         player = recording_player(recording, name, settings)
     except SpecError as error:
         raise UsageError(str(error)) from error
-    play(player, name, recording.signal.sfreq)
+    with controlled(args.control, player_commands(player)):
+        play(player, name, recording.signal.sfreq)
     recording.close()
     return 0
+
+
+def player_commands(player: Player) -> dict[str, Command]:
+    """Return what ``--control`` offers for a replay."""
+    from bci.control import Command, Number
+
+    return {
+        "pause": Command(player.pause),
+        "resume": Command(player.resume),
+        "seek": Command(player.seek, Number("seconds", 0.0, _LONGEST_S)),
+        "speed": Command(player.set_speed, Number("x", *_SPEEDS)),
+        "stop": Command(player.stop),
+    }
 
 
 def play(player: Player, name: str, sfreq: float) -> None:

@@ -6,8 +6,13 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from apps.control import add_control_option, controlled
+
 if TYPE_CHECKING:
-    from bci.session import Summary
+    from bci.control import Command
+    from bci.session import Session, Summary
+
+MAX_MUTE_S = 86400.0  # a day
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -20,6 +25,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--unit", help="unit of the channels, if the stream does not state it, for example uV")
     parser.add_argument("--timeout", type=float, default=10.0, metavar="S", help="wait for the stream (default 10)")
     parser.add_argument("--log", type=Path, metavar="FILE", help="write predictions and events as JSON Lines")
+    parser.add_argument(
+        "--publish", metavar="ITEMS", help="also publish the decoder's own NAME-signal, NAME-features: signal,features"
+    )
+    add_control_option(parser, "acknowledge, mute, stop")
     parser.add_argument("--no-view", action="store_true", help="do not draw the live view")
 
 
@@ -37,6 +46,8 @@ def run(args: argparse.Namespace) -> int:
         timeout_s=args.timeout,
         log=args.log,
         view=not args.no_view,
+        publish=args.publish,
+        control=args.control,
     )
     print_summary(summary)
     if args.log is not None:
@@ -59,6 +70,8 @@ def run_session(
     timeout_s: float = 10.0,
     log: Path | None = None,
     view: bool = True,
+    publish: str | None = None,
+    control: int | None = None,
 ) -> Summary:
     """Serve a bundle on an LSL stream; SIGINT and SIGTERM end it in order.
 
@@ -82,6 +95,10 @@ def run_session(
         Where to write JSON Lines.
     view : bool, default=True
         Draw the live view, if this is a terminal.
+    publish : str or None, default=None
+        ``signal``, ``features`` or both, joined by a comma: more outlets.
+    control : int or None, default=None
+        TCP port for commands; 0 takes a free one.
 
     Returns
     -------
@@ -100,6 +117,7 @@ def run_session(
     from bci.session import Identity, Session, SessionSettings
     from bci.sinks.jsonl_sink import JsonlSink
     from bci.sinks.lsl_sink import LslSink
+    from bci.sinks.signal_sink import SignalSink, parse_items
     from bci.sources.lsl_source import LslSource
 
     name = out or f"{stream.rpartition('=')[2]}-pred"
@@ -108,20 +126,34 @@ def run_session(
     except SpecError as error:
         raise UsageError(str(error)) from error
     quiet_liblsl()
+    items = parse_items(publish) if publish is not None else ()
     logs = [JsonlSink(log)] if log is not None else []
     served = serve(model, engine)
     bundle, report = served.bundle, served.engine_report
+    decoder = served.decoder(pylsl.local_clock)
     session = Session(
         LslSource(stream, unit, timeout_s),
-        served.decoder(pylsl.local_clock),
+        decoder,
         Identity(bundle.name, bundle.sha256, report.name, report.precision),
         settings,
         LslSink(),
         logs,
         pylsl.local_clock,
+        SignalSink(decoder.pipeline, items) if items else None,
     )
     title = f"{stream} → {bundle.name} ({report.name}, {report.precision}) → {name}"
     drawing = ConsoleView(session, title, bundle.decision.classes) if view else contextlib.nullcontext()
     gc.freeze()  # what was loaded so far lives as long as the session
-    with stop_on_signals(session.stop), drawing:
+    with stop_on_signals(session.stop), controlled(control, session_commands(session)), drawing:
         return session.run()
+
+
+def session_commands(session: Session) -> dict[str, Command]:
+    """Return what ``--control`` offers for a session."""
+    from bci.control import Command, Number
+
+    return {
+        "acknowledge": Command(lambda: session.command("acknowledge")),
+        "mute": Command(lambda s: session.command("mute", {"seconds": s}), Number("seconds", 0.0, MAX_MUTE_S)),
+        "stop": Command(lambda: session.command("stop")),
+    }

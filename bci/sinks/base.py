@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
+from bci.chunk import Chunk
 from bci.decoder import Prediction
 from bci.events import Event
 
@@ -115,6 +116,19 @@ class Sink(Protocol):
 
     def event(self, event: Event) -> None:
         """Take one event; must not wait."""
+
+    def close(self) -> None:
+        """Finish; may be called without `open`, and twice."""
+
+
+class SignalPublisher(Protocol):
+    """A receiver of what the pipeline makes of each chunk."""
+
+    def open(self, info: SessionInfo) -> None:
+        """Begin; called once, when the first sample has arrived."""
+
+    def publish(self, chunk: Chunk) -> None:
+        """Take what the pipeline made of `chunk`, its last input; must not wait."""
 
     def close(self) -> None:
         """Finish; may be called without `open`, and twice."""
