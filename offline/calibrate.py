@@ -1,0 +1,48 @@
+"""Calibration: one temperature, from people that the model has not learnt from."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.optimize import minimize_scalar
+from scipy.special import logsumexp
+
+from bci.errors import SpecError
+
+LOWEST, HIGHEST = 0.05, 20.0
+
+
+def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
+    """Return the temperature under which the logits explain the labels best.
+
+    Parameters
+    ----------
+    logits : ndarray, shape (n_windows, n_classes)
+        Output of the network.
+    labels : ndarray of int64, shape (n_windows,)
+        True classes.
+
+    Returns
+    -------
+    temperature : float
+        Between 0.05 and 20; divides the logits.
+
+    Raises
+    ------
+    SpecError
+        If there are no windows.
+
+    References
+    ----------
+    Guo et al. (2017), arXiv:1706.04599.
+    """
+    if not len(labels):
+        raise SpecError("A temperature needs labelled windows, got none. Add validation patients.")
+    x = logits.astype(np.float64)
+    true = x[np.arange(len(labels)), labels]
+
+    def loss(log_temperature: float) -> float:
+        temperature = np.exp(log_temperature)
+        return float(np.mean(logsumexp(x / temperature, axis=1) - true / temperature))
+
+    found = minimize_scalar(loss, bounds=(np.log(LOWEST), np.log(HIGHEST)), method="bounded")
+    return float(np.exp(found.x))

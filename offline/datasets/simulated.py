@@ -1,0 +1,318 @@
+"""Simulated patients as a data set: made from seeds, so that nothing has to be downloaded and nobody is recorded.
+
+The patients of the three cohorts have different seeds, hence different heads, rhythms, artefacts and seizures. Outputs
+of the pipeline are kept in a folder and mapped from there: a corpus is never in memory as a whole.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, replace
+from functools import lru_cache, partial
+from multiprocessing import get_context
+from pathlib import Path
+
+import numpy as np
+
+from bci.chunk import Signal, samples
+from bci.errors import SpecError, UsageError
+from bci.pipeline import PipelineSpec
+from bci.records import to_json
+from bci.sources import artefacts, clinical_course, cortex, head_model, neural_mass, simulated_patient
+from bci.sources.head_model import CHANNELS
+from bci.sources.simulated_patient import PatientSpec, SimulatedPatient, simulate
+from bci.stages.logmel import LogMel
+from bci.stages.registry import stage_to_dict
+from offline.datasets.base import Dataset, Session, Stretch
+from offline.seizure_events import Span
+from offline.windows import SessionWindows
+
+CLASSES = ("background", "seizure")
+TASK = "seizure-sim"
+_BACKGROUND, _SEIZURE, _NEITHER = 0, 1, -1
+_SIMULATOR = (artefacts, clinical_course, cortex, head_model, neural_mass, simulated_patient)
+
+
+@dataclass(frozen=True, slots=True)
+class Cohort:
+    """Simulated patients with consecutive seeds.
+
+    Parameters
+    ----------
+    name : str
+        What they are for.
+    first_seed, n_patients : int
+        Seeds are ``first_seed`` to ``first_seed + n_patients - 1``.
+    duration_s, seizures_per_hour : float
+        Of each recording.
+    """
+
+    name: str
+    first_seed: int
+    n_patients: int
+    duration_s: float
+    seizures_per_hour: float
+
+    def specs(self) -> tuple[PatientSpec, ...]:
+        """Return what to simulate."""
+        return tuple(
+            PatientSpec(self.first_seed + i, duration_s=self.duration_s, seizures_per_hour=self.seizures_per_hour)
+            for i in range(self.n_patients)
+        )
+
+
+TRAIN = Cohort("train", 10_000, 60, 480.0, 24.0)
+VALIDATION = Cohort("validation", 20_000, 20, 720.0, 12.0)
+TEST = Cohort("test", 30_000, 30, 900.0, 12.0)
+COHORTS = (TRAIN, VALIDATION, TEST)
+
+
+@dataclass(frozen=True, slots=True)
+class Labelling:
+    """Which windows are learnt from, and as what.
+
+    Parameters
+    ----------
+    min_seizure_s : float, default=2.0
+        A window that holds at least this much of a seizure is of the seizure class; one that holds less is not used.
+    seizure_piece_s, background_piece_s : float, default=4.0 and 10.0
+        Each epoch draws one window from every piece of this length: shorter pieces are seen more often.
+    """
+
+    min_seizure_s: float = 2.0
+    seizure_piece_s: float = 4.0
+    background_piece_s: float = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class PatientFeatures:
+    """The output of the pipeline over one simulated recording.
+
+    Parameters
+    ----------
+    spec : PatientSpec
+        The patient.
+    data : ndarray of float32, shape (19, n_features, n_columns)
+        Log-mel frames, mapped from a file.
+    line_length : ndarray of float32, shape (19, n_columns)
+        Mean absolute difference between neighbouring filtered samples, over each frame; mapped from a file.
+    seizures : tuple of Span
+        Truth.
+    """
+
+    spec: PatientSpec
+    data: np.ndarray
+    line_length: np.ndarray
+    seizures: tuple[Span, ...]
+
+
+def load(folder: Path | None = None) -> Dataset:
+    """Return all patients as sessions whose samples are simulated when they are read.
+
+    Parameters
+    ----------
+    folder : Path or None, default=None
+        Must be None: there is nothing to read.
+
+    Raises
+    ------
+    UsageError
+        If a folder is given.
+    """
+    if folder is not None:
+        raise UsageError(f"The task {TASK} makes its patients from seeds, got the folder {folder}. Leave --data out.")
+    return Dataset(TASK, CLASSES, tuple(_session(c, spec) for c in COHORTS for spec in c.specs()))
+
+
+@lru_cache(maxsize=None)
+def truth(spec: PatientSpec) -> tuple[Span, ...]:
+    """Return the seizures of a simulated patient, without simulating the recording."""
+    return tuple(Span(s.onset_s, s.onset_s + s.duration_s) for s in SimulatedPatient(spec).seizures)
+
+
+def features(
+    pipeline: PipelineSpec,
+    specs: Sequence[PatientSpec],
+    folder: Path,
+    n_processes: int = 1,
+    on_patient: Callable[[int], None] | None = None,
+) -> tuple[PatientFeatures, ...]:
+    """Return the pipeline's output over simulated recordings; what is not in the folder yet is computed.
+
+    Parameters
+    ----------
+    pipeline : PipelineSpec
+        Ends with a log-mel stage.
+    specs : sequence of PatientSpec
+        Patients.
+    folder : Path
+        Where outputs are kept, in a subfolder for each pipeline and version of the simulator.
+    n_processes : int, default=1
+        Processes that simulate. The result does not depend on it.
+    on_patient : callable or None, default=None
+        Called with the number of patients that are there.
+
+    Returns
+    -------
+    features : tuple of PatientFeatures
+        In the order of `specs`.
+
+    Raises
+    ------
+    SpecError
+        If the pipeline does not end with a log-mel stage.
+    """
+    log_mel(pipeline)
+    place = folder / cache_key(pipeline)
+    place.mkdir(parents=True, exist_ok=True)
+    work = partial(_compute, pipeline, place)
+    if n_processes == 1:
+        _count(map(work, specs), on_patient)
+    else:
+        with ProcessPoolExecutor(n_processes, get_context("spawn")) as pool:
+            _count(pool.map(work, specs), on_patient)
+    return tuple(
+        PatientFeatures(
+            spec,
+            np.load(_file(place, spec, "mel"), mmap_mode="r"),
+            np.load(_file(place, spec, "line"), mmap_mode="r"),
+            truth(spec),
+        )
+        for spec in specs
+    )
+
+
+def cache_key(pipeline: PipelineSpec) -> str:
+    """Return a name for the outputs of a pipeline over what this version of the simulator makes."""
+    digest = hashlib.sha256(to_json([stage_to_dict(stage) for stage in pipeline.stages]).encode())
+    for module in _SIMULATOR:
+        digest.update(Path(str(module.__file__)).read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def labelled_windows(pipeline: PipelineSpec, patient: PatientFeatures, labelling: Labelling) -> SessionWindows:
+    """Return where windows of each class may start in a recording.
+
+    Parameters
+    ----------
+    pipeline : PipelineSpec
+        Gives the length of a window.
+    patient : PatientFeatures
+        Its output for `patient`.
+    labelling : Labelling
+        Rule.
+
+    Returns
+    -------
+    windows : SessionWindows
+        Its stretches are pieces of the recording in which every start gives a window of one class. Windows that begin
+        before the pipeline has settled are not among the background.
+    """
+    begin, end = window_bounds(pipeline, patient.data.shape[-1])
+    sfreq = pipeline.signal.sfreq
+    inside_s = np.zeros(len(begin))
+    for seizure in patient.seizures:
+        inside_s = np.maximum(
+            inside_s, np.minimum(end / sfreq, seizure.stop_s) - np.maximum(begin / sfreq, seizure.start_s)
+        )
+    running = pipeline.build()
+    labels = np.where((inside_s <= 0) & (begin >= running.warmup_s * sfreq), _BACKGROUND, _NEITHER)
+    labels[inside_s >= labelling.min_seizure_s] = _SEIZURE
+    rate = running.signal_out.sfreq
+    steps = {
+        _BACKGROUND: samples(labelling.background_piece_s, rate, "A piece of background"),
+        _SEIZURE: samples(labelling.seizure_piece_s, rate, "A piece of a seizure"),
+    }
+    pieces = np.array(
+        [
+            (at, min(at + steps[label], stop) - 1, label)
+            for start, stop, label in _runs(labels)
+            if label != _NEITHER
+            for at in range(start, stop, steps[label])
+        ],
+        dtype=np.int64,
+    ).reshape(-1, 3)
+    return SessionWindows(patient.data, *pieces.T)
+
+
+def window_bounds(pipeline: PipelineSpec, n_columns: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the first raw sample of the window that starts at each column, and the one after its last."""
+    running = pipeline.build()
+    last = running.last_input(np.arange(n_columns))
+    return last[: n_columns - running.window_frames + 1] - last[0], last[running.window_frames - 1 :] + 1
+
+
+def _session(cohort: Cohort, spec: PatientSpec) -> Session:
+    name = f"{cohort.name}-{spec.seed}"
+    signal = Signal(spec.sfreq, CHANNELS)
+    n_samples = round(spec.duration_s * spec.sfreq)
+    stretches: list[Stretch] = []
+    at = 0
+    for span in truth(spec):
+        start, stop = round(span.start_s * spec.sfreq), round(span.stop_s * spec.sfreq)
+        stretches += [Stretch(at, start, _BACKGROUND), Stretch(start, stop, _SEIZURE)]
+        at = stop
+    stretches.append(Stretch(at, n_samples, _BACKGROUND))
+    return Session(name, name, Path(name), signal, n_samples, tuple(stretches), partial(_read, spec))
+
+
+def _read(spec: PatientSpec) -> np.ndarray:
+    return simulate(spec)[0]
+
+
+def _compute(pipeline: PipelineSpec, place: Path, spec: PatientSpec) -> None:
+    files = [_file(place, spec, what) for what in ("mel", "line")]
+    if all(file.is_file() for file in files):
+        return
+    data, _ = simulate(spec)
+    mel = pipeline.build().process(data).data.astype(np.float32)
+    filtered = replace(pipeline, stages=pipeline.stages[:-1]).build().process(data).data
+    for file, array in zip(files, (mel, _line_length(filtered, pipeline, mel.shape[-1])), strict=True):
+        partial_file = file.with_name(f".{os.getpid()}.{file.name}")
+        np.save(partial_file, array, allow_pickle=False)
+        partial_file.replace(file)
+
+
+def _line_length(filtered: np.ndarray, pipeline: PipelineSpec, n_columns: int) -> np.ndarray:
+    steps = np.abs(np.diff(filtered, axis=1, prepend=filtered[:, :1])).cumsum(axis=1)
+    steps = np.concatenate([np.zeros((len(steps), 1)), steps], axis=1)
+    begin = np.arange(n_columns) * log_mel(pipeline).hop_length
+    length = log_mel(pipeline).win_length
+    return ((steps[:, begin + length] - steps[:, begin]) / length).astype(np.float32)
+
+
+def log_mel(pipeline: PipelineSpec) -> LogMel:
+    """Return the last stage of a pipeline, which must be a log-mel.
+
+    Raises
+    ------
+    SpecError
+        If it is another.
+    """
+    stage = pipeline.stages[-1] if pipeline.stages else None
+    if not isinstance(stage, LogMel):
+        raise SpecError("Features of simulated patients need a pipeline that ends with LogMel. Append one.")
+    return stage
+
+
+def _file(place: Path, spec: PatientSpec, what: str) -> Path:
+    name = hashlib.sha256(repr(spec).encode()).hexdigest()[:12]
+    return place / f"{spec.seed}-{name}-{what}.npy"
+
+
+def _runs(labels: np.ndarray) -> Iterator[tuple[int, int, int]]:
+    """Yield start, stop and value of each run of equal values."""
+    cuts = [0, *(np.flatnonzero(np.diff(labels)) + 1).tolist(), len(labels)]
+    for start, stop in itertools.pairwise(cuts):
+        if stop > start:
+            yield start, stop, int(labels[start])
+
+
+def _count(done: Iterator[None], on_patient: Callable[[int], None] | None) -> None:
+    for n, _ in enumerate(done, start=1):
+        if on_patient is not None:
+            on_patient(n)

@@ -1,0 +1,184 @@
+"""The alarm of a seizure detector: chosen on some patients, scored on others, with intervals over patients."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from bci.decision import AlarmSpec, DecisionSpec, softmax
+from bci.errors import SpecError
+from offline.seizure_events import EventScore, Span, alarm_spans, pooled, score_events
+
+SMOOTHING_S = (0.0, 1.0, 2.0)
+VOTES = ((1, 1), (2, 3), (4, 6))
+LEVELS = (0.70, 0.78, 0.84, 0.88, 0.91, 0.93, 0.95, 0.97, 0.985)
+"""Thresholds that are tried: quantiles of the probability over all windows."""
+OFF_SHARE = 0.5
+SHORTEST_S = 5.0
+EQUAL_F1 = 0.01
+"""Settings whose F1 is so close to the best are taken as equal; the fastest of them is chosen."""
+FIGURES = ("f1", "sensitivity", "precision", "false_per_day", "median_delay_s")
+
+
+@dataclass(frozen=True, slots=True)
+class Track:
+    """What a detector gives over one recording, and the truth.
+
+    Parameters
+    ----------
+    logits : ndarray, shape (n_windows, 2)
+        For every window, in order; the second class is the seizure.
+    times_s : ndarray, shape (n_windows,)
+        Time of each window's last sample, in seconds.
+    settled : ndarray of bool, shape (n_windows,)
+        Whether the pipeline had settled before the window began.
+    seizures : tuple of Span
+        Truth.
+    duration_s : float
+        Length of the recording, in seconds.
+    """
+
+    logits: np.ndarray
+    times_s: np.ndarray
+    settled: np.ndarray
+    seizures: tuple[Span, ...]
+    duration_s: float
+
+
+def choose_alarm(
+    tracks: Sequence[Track], classes: tuple[str, str], hop_s: float, temperature: float = 1.0
+) -> DecisionSpec:
+    """Return the decision with the best event F1; among equals, the one with the smallest median delay.
+
+    Parameters
+    ----------
+    tracks : sequence of Track
+        Patients whose scores are not reported.
+    classes : tuple of str
+        Names in logit order; the second is watched.
+    hop_s : float
+        Time between predictions, in seconds.
+    temperature : float, default=1.0
+        Divides the logits.
+
+    Returns
+    -------
+    decision : DecisionSpec
+
+    Raises
+    ------
+    SpecError
+        If there is no seizure to choose by.
+    """
+    if not any(track.seizures for track in tracks):
+        raise SpecError("An alarm is chosen by seizures, the patients have none. Add patients or recording time.")
+    levels = np.concatenate([softmax(track.logits, temperature)[track.settled, 1] for track in tracks])
+    thresholds = sorted({float(np.clip(np.round(q, 4), 1e-4, 0.9999)) for q in np.quantile(levels, LEVELS)})
+    tried = []
+    for smoothing_s, (k, n), on in itertools.product(SMOOTHING_S, VOTES, thresholds):
+        alarm = AlarmSpec(classes[1], on, on * OFF_SHARE, k, n, min_duration_s=SHORTEST_S)
+        decision = DecisionSpec(classes, temperature, smoothing_s, alarm=alarm)
+        tried.append((decision, pooled(score_tracks(tracks, decision, hop_s))))
+    best = max(score.f1 for _, score in tried)
+    close = [(decision, score) for decision, score in tried if score.n_found and score.f1 >= best - EQUAL_F1]
+    return min(close, key=lambda pair: (pair[1].median_delay_s, -pair[1].f1))[0] if close else tried[-1][0]
+
+
+def score_tracks(tracks: Sequence[Track], decision: DecisionSpec, hop_s: float) -> list[EventScore]:
+    """Return the event score of every recording."""
+    return [score_events(t.seizures, _alarms(t, decision, hop_s), t.duration_s) for t in tracks]
+
+
+def shifted_chance(
+    tracks: Sequence[Track], decision: DecisionSpec, hop_s: float, rng: np.random.Generator, n_draws: int = 200
+) -> dict[str, float]:
+    """Return what the same alarms give at times that have nothing to do with the seizures.
+
+    The alarms of each recording are shifted around its end by a random time, so that their number, lengths and total
+    time stay.
+
+    Parameters
+    ----------
+    tracks, decision, hop_s
+        As for `score_tracks`.
+    rng : Generator
+        Source of the shifts.
+    n_draws : int, default=200
+        Repetitions, over which the figures are averaged.
+
+    Returns
+    -------
+    figures : dict of str to float
+        ``f1``, ``sensitivity``, ``precision`` and ``false_per_day``.
+    """
+    alarms = [_alarms(track, decision, hop_s) for track in tracks]
+    draws = []
+    for _ in range(n_draws):
+        scores = []
+        for track, spans in zip(tracks, alarms, strict=True):
+            moved = _rotated(spans, float(rng.uniform(0.0, track.duration_s)), track.duration_s)
+            scores.append(score_events(track.seizures, moved, track.duration_s))
+        draws.append(pooled(scores))
+    return {name: float(np.nanmean([getattr(draw, name) for draw in draws])) for name in FIGURES[:4]}
+
+
+def figures(
+    scores: Sequence[EventScore], rng: np.random.Generator, n_draws: int = 2000, confidence: float = 0.95
+) -> dict[str, Any]:
+    """Return pooled figures with percentile intervals over patients.
+
+    Parameters
+    ----------
+    scores : sequence of EventScore
+        One per patient.
+    rng : Generator
+        Source of the resamples.
+    n_draws : int, default=2000
+        Resamples of patients, with replacement.
+    confidence : float, default=0.95
+        Coverage.
+
+    Returns
+    -------
+    figures : dict
+        For each of ``f1``, ``sensitivity``, ``precision``, ``false_per_day`` and ``median_delay_s`` the ``value`` (None
+        if it has none) and its ``interval``; the counts behind them.
+    """
+    whole = pooled(scores)
+    draws = [
+        pooled([scores[i] for i in rng.integers(0, len(scores), len(scores))]) for _ in range(n_draws if scores else 0)
+    ]
+    tail = (1 - confidence) / 2
+    found: dict[str, Any] = {
+        "n_seizures": whole.n_seizures,
+        "n_found": whole.n_found,
+        "n_false": whole.n_false,
+        "hours": whole.duration_s / 3600,
+        "alarm_share": whole.alarm_s / whole.duration_s,
+    }
+    for name in FIGURES:
+        value = getattr(whole, name)
+        values = np.array([getattr(draw, name) for draw in draws])
+        values = values[np.isfinite(values)]
+        interval = [float(q) for q in np.quantile(values, [tail, 1 - tail])] if values.size else None
+        found[name] = {"value": float(value) if np.isfinite(value) else None, "interval": interval}
+    return found
+
+
+def _alarms(track: Track, decision: DecisionSpec, hop_s: float) -> list[Span]:
+    return alarm_spans(track.logits, track.times_s, track.settled, decision, hop_s)
+
+
+def _rotated(spans: Sequence[Span], shift_s: float, duration_s: float) -> list[Span]:
+    moved = []
+    for span in spans:
+        start = (span.start_s + shift_s) % duration_s
+        stop = start + span.stop_s - span.start_s
+        moved.append(Span(start, min(stop, duration_s)))
+        if stop > duration_s:
+            moved.append(Span(0.0, stop - duration_s))
+    return moved

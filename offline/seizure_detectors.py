@@ -1,0 +1,121 @@
+"""Detectors that a network has to beat: line length, and a logistic regression on band powers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import roc_auc_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from bci.pipeline import PipelineSpec, window_starts
+from models.filterbank import hz_to_mel, mel_to_hz
+from offline.datasets.simulated import Labelling, PatientFeatures, labelled_windows, log_mel, window_bounds
+from offline.seizure_alarm import Track
+
+BANDS_HZ = ((0.5, 4.0), (4.0, 8.0), (8.0, 13.0), (13.0, 30.0), (30.0, 40.0))
+JOINS: dict[str, Callable[..., np.ndarray]] = {"mean": np.mean, "median": np.median, "max": np.max}
+INVERSE_PENALTY = 0.1
+
+
+class LineLengthDetector:
+    """Line length of each window against the median of the recording, joined over channels.
+
+    The median is taken over the whole recording, later samples included: what no live detector has, in its favour.
+
+    Parameters
+    ----------
+    pipeline : PipelineSpec
+        Gives the windows.
+    """
+
+    def __init__(self, pipeline: PipelineSpec) -> None:
+        self._pipeline = pipeline
+        self.join = "mean"
+        self._centre, self._spread = 0.0, 1.0
+
+    def fit(self, patients: Sequence[PatientFeatures], labelling: Labelling) -> None:
+        """Choose how channels are joined by the area under the ROC curve over the windows of some patients."""
+        labels = np.concatenate([every_label(self._pipeline, p, labelling) for p in patients])
+        areas = {}
+        for join in JOINS:
+            score = np.concatenate([self._score(p, join) for p in patients])
+            areas[join] = roc_auc_score(labels[labels >= 0], score[labels >= 0])
+        self.join = max(areas, key=lambda join: areas[join])
+        score = np.concatenate([self._score(p, self.join) for p in patients])
+        self._centre, self._spread = float(score.mean()), float(score.std())
+
+    def track(self, patient: PatientFeatures) -> Track:
+        """Return the detector's output over a recording."""
+        score = (self._score(patient, self.join) - self._centre) / self._spread
+        return track(self._pipeline, patient, np.stack([np.zeros(len(score)), score], axis=1))
+
+    def _score(self, patient: PatientFeatures, join: str) -> np.ndarray:
+        length = _window_means(np.asarray(patient.line_length), self._pipeline)
+        relative = length / np.median(length, axis=1, keepdims=True)
+        return np.log(JOINS[join](relative, axis=0))
+
+
+class BandPowerDetector:
+    """Logistic regression on the mean log power of five bands at each electrode.
+
+    Parameters
+    ----------
+    pipeline : PipelineSpec
+        Gives the windows.
+    """
+
+    def __init__(self, pipeline: PipelineSpec) -> None:
+        self._pipeline = pipeline
+        self._model = make_pipeline(StandardScaler(), LogisticRegression(C=INVERSE_PENALTY, max_iter=2000))
+
+    def fit(self, patients: Sequence[PatientFeatures], labelling: Labelling) -> None:
+        """Learn from every window of some patients that has a class; both classes weigh the same."""
+        labels = np.concatenate([every_label(self._pipeline, p, labelling) for p in patients])
+        powers = np.concatenate([self._powers(p) for p in patients])
+        used = labels >= 0
+        weight = 1.0 / np.bincount(labels[used])[labels[used]]
+        self._model.fit(powers[used], labels[used], logisticregression__sample_weight=weight * used.sum() / 2)
+
+    def track(self, patient: PatientFeatures) -> Track:
+        """Return the detector's output over a recording."""
+        logit = self._model.decision_function(self._powers(patient))
+        return track(self._pipeline, patient, np.stack([np.zeros(len(logit)), logit], axis=1))
+
+    def _powers(self, patient: PatientFeatures) -> np.ndarray:
+        stage = log_mel(self._pipeline)
+        low, high = hz_to_mel(np.array([stage.low_hz, stage.high_hz]), stage.scale)
+        centres_hz = mel_to_hz(np.linspace(low, high, stage.n_mels + 2), stage.scale)[1:-1]
+        bands = [
+            np.asarray(patient.data[:, (low_hz <= centres_hz) & (centres_hz < high_hz)]).mean(axis=1)
+            for low_hz, high_hz in BANDS_HZ
+        ]
+        return _window_means(np.concatenate(bands), self._pipeline).T
+
+
+def track(pipeline: PipelineSpec, patient: PatientFeatures, logits: np.ndarray) -> Track:
+    """Return logits of all windows of a recording with their times and the truth."""
+    starts = window_starts(patient.data.shape[-1], pipeline.build())
+    begin, end = (bound[starts] for bound in window_bounds(pipeline, patient.data.shape[-1]))
+    sfreq = pipeline.signal.sfreq
+    settled = begin >= pipeline.build().warmup_s * sfreq
+    return Track(logits, (end - 1) / sfreq, settled, patient.seizures, patient.spec.duration_s)
+
+
+def every_label(pipeline: PipelineSpec, patient: PatientFeatures, labelling: Labelling) -> np.ndarray:
+    """Return the class of every window of a recording, -1 where it has none, as int64, shape (n_windows,)."""
+    pieces = labelled_windows(pipeline, patient, labelling)
+    by_column = np.full(patient.data.shape[-1], -1)
+    for first, last, label in zip(pieces.first, pieces.last, pieces.labels, strict=True):
+        by_column[first : last + 1] = label
+    return by_column[window_starts(patient.data.shape[-1], pipeline.build())]
+
+
+def _window_means(columns: np.ndarray, pipeline: PipelineSpec) -> np.ndarray:
+    """Return the mean over each window of (n_rows, n_columns) as (n_rows, n_windows)."""
+    running = pipeline.build()
+    sums = np.concatenate([np.zeros((len(columns), 1)), columns.astype(np.float64).cumsum(axis=1)], axis=1)
+    starts = window_starts(columns.shape[-1], running)
+    return (sums[:, starts + running.window_frames] - sums[:, starts]) / running.window_frames
