@@ -367,14 +367,15 @@ def alarms_above(level: np.ndarray, threshold: float, shortest_s: int) -> Interv
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)  # simulates 100 minutes: 35 s of one free core
 def test_line_length_is_not_enough():
     """The best of 12 line-length detectors on three patients stays below F1 0.6 on three others, both ways round.
 
-    One seizure in 20 minutes: with more, alarms that never stop score well, since tolerance and merging cover the rest.
+    One seizure in 1000 s: with more, alarms that never stop score well, since tolerance and merging cover the rest.
     """
     patients = []
     for seed in range(1000, 1006):
-        data, seizures = simulate(PatientSpec(seed, 1200.0, seizures_per_hour=1.0))
+        data, seizures = simulate(PatientSpec(seed, 1000.0, seizures_per_hour=1.0))
         patients.append((line_lengths(data), [(s.onset_s, s.onset_s + s.duration_s) for s in seizures]))
 
     def counts(group, feature, threshold, shortest_s):
@@ -390,4 +391,4 @@ def test_line_length_is_not_enough():
         ]
         held_out += counts(testing, *max(settings, key=lambda s: f1(counts(training, *s))))
     assert f1(held_out) < 0.6
-    assert f1([count([(0.0, 1200.0)], true) for _, true in patients]) < 0.6  # nor is it enough to alarm always
+    assert f1([count([(0.0, 1000.0)], true) for _, true in patients]) < 0.6  # nor is it enough to alarm always
