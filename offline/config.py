@@ -20,14 +20,14 @@ class TrainConfig:
     ----------
     task : str
         Name of the task.
-    data : str
-        Folder of its archive.
     model : str
         Name of the model.
     out : str
         Folder for the results.
+    data : str or None, default=None
+        Folder of the archive; None for a task without one.
     window_s : float, default=2.0
-        Length of a window, in seconds.
+        Raw signal behind a prediction, in seconds; what filters remember comes on top.
     hop_s : float, default=0.25
         Time between predictions in live use, in seconds.
     seed : int, default=0
@@ -53,9 +53,9 @@ class TrainConfig:
     """
 
     task: str
-    data: str
     model: str
     out: str
+    data: str | None = None
     window_s: float = 2.0
     hop_s: float = 0.25
     seed: int = 0

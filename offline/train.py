@@ -30,6 +30,9 @@ from offline.splits import Split, leave_one_out
 from offline.training_loop import Epoch
 
 log = logging.getLogger(__name__)
+record = logging.getLogger(f"{__name__}.record")
+"""Every epoch, for ``train.log`` only."""
+record.propagate = False
 FINAL = "final"
 
 
@@ -70,17 +73,20 @@ class Outcome:
         As in ``metrics.json``.
     bundle : Bundle
         The final model.
+    lines : tuple of str
+        The figures in words, for a terminal.
     """
 
     metrics: dict[str, Any]
     bundle: Bundle
+    lines: tuple[str, ...]
 
 
 def train(config: TrainConfig, created: str, on_step: Callable[[Step], None] | None = None) -> Outcome:
     """Cross-validate a model, then train it on everybody and write everything down.
 
-    Writes ``folds/`` (one file per left-out subject, as each is done), ``metrics.json``, ``report.html`` and
-    ``bundle/`` below ``config.out``. A run that was interrupted goes on where it was.
+    Writes ``folds/`` (one file per left-out subject, as each is done), ``train.log``, ``metrics.json``,
+    ``report.html`` and ``bundle/`` below ``config.out``. A run that was interrupted goes on where it was.
 
     Parameters
     ----------
@@ -103,7 +109,7 @@ def train(config: TrainConfig, created: str, on_step: Callable[[Step], None] | N
         If files cannot be used and ``skip_bad`` is off.
     """
     plan = recipe(config.task, config.model)
-    dataset = usable(load_dataset(config.task, Path(config.data)), config.skip_bad)
+    dataset = usable(load_dataset(config.task, config.data), config.skip_bad)
     splits = leave_one_out(dataset.subjects, config.n_validation)
     out = Path(config.out)
     claim(out, config, dataset)
@@ -111,15 +117,20 @@ def train(config: TrainConfig, created: str, on_step: Callable[[Step], None] | N
     total = (len(splits) + 1) * epochs
     order = {split.name: i for i, split in enumerate(splits)}
 
-    def on_fold_epoch(split: Split, epoch: Epoch) -> None:
+    def on_epoch(name: str, position: int, epoch: Epoch) -> None:
+        step = Step(name, position * epochs + epoch.index + 1, total, epoch)
+        record.info("%s: epoch %d: %s", step.name, epoch.index, step.figures)
         if on_step is not None:
-            on_step(Step(split.name, order[split.name] * epochs + epoch.index + 1, total, epoch))
+            on_step(step)
+
+    def on_fold_epoch(split: Split, epoch: Epoch) -> None:
+        on_epoch(split.name, order[split.name], epoch)
 
     def on_final_epoch(epoch: Epoch) -> None:
-        if on_step is not None:
-            on_step(Step(FINAL, len(splits) * epochs + epoch.index + 1, total, epoch))
+        on_epoch(FINAL, len(splits), epoch)
 
-    with torch_threads(config.threads):
+    with torch_threads(config.threads), recorded(out / "train.log"):
+        record.info("%s", config)
         results = cross_validate(dataset, splits, plan, config, out / "folds", on_fold_epoch)
         strong = STRONG_BASELINE[config.task]
         reference = None
@@ -137,10 +148,11 @@ def train(config: TrainConfig, created: str, on_step: Callable[[Step], None] | N
         )
         metrics = _metrics(config, plan, dataset, results, reference)
         bundle = _export(out / "bundle", config, dataset, fitted, metrics, created)
+        record.info("accuracy %s, bundle %s", interval_text(metrics["scores"]["accuracy"]), bundle.sha256)
     write_atomic(out / "report.html", report_html(metrics, results))
     write_atomic(out / "metrics.json", json.dumps(metrics, indent=1, allow_nan=False) + "\n")
     log.info("%s: accuracy %s", config.model, interval_text(metrics["scores"]["accuracy"]))
-    return Outcome(metrics, bundle)
+    return Outcome(metrics, bundle, (*_lines(metrics), f"report: {out / 'report.html'}"))
 
 
 def usable(dataset: Dataset, skip_bad: bool) -> Dataset:
@@ -199,6 +211,20 @@ def torch_threads(n: int) -> Iterator[None]:
         torch.use_deterministic_algorithms(strict)
 
 
+@contextmanager
+def recorded(path: Path) -> Iterator[None]:
+    """Append what is recorded to a file."""
+    handler = logging.FileHandler(path, encoding="utf-8")
+    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
+    record.addHandler(handler)
+    record.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        record.removeHandler(handler)
+        handler.close()
+
+
 def _metrics(
     config: TrainConfig,
     plan: Recipe,
@@ -237,6 +263,14 @@ def _metrics(
         "trivial": trivial_baselines(dataset, results),
         "strong_baseline": strong,
     }
+
+
+def _lines(metrics: dict[str, Any]) -> list[str]:
+    scores, trivial = metrics["scores"], metrics["trivial"]
+    lines = [f"{s['subject']}: {s['n_correct']} of {s['n']} ({s['accuracy']:.3f})" for s in scores["subjects"]]
+    lines.append(f"accuracy, leave one subject out: {interval_text(scores['accuracy'])}")
+    lines.append(f"chance {trivial['chance']:.3f}, most frequent class {trivial['majority']:.3f}")
+    return [*lines, said] if (said := verdict(metrics)) else lines
 
 
 def _export(

@@ -14,7 +14,7 @@ import numpy as np
 from bci.errors import UsageError
 from offline.checkpoint import write_atomic
 from offline.config import TrainConfig
-from offline.datasets.registry import load_dataset
+from offline.datasets.registry import TASKS, load_dataset
 from offline.evaluate import FoldResult, cross_validate
 from offline.metrics import summary
 from offline.recipes import Recipe, recipe
@@ -66,12 +66,14 @@ def tune(config: TrainConfig, n_inner: int) -> dict[str, Any]:
     Raises
     ------
     UsageError
-        If the model has no such settings.
+        If the task has fixed cohorts or the model has no such settings.
     """
     plan = recipe(config.task, config.model)
+    if TASKS[config.task].trainer != "offline.train":
+        raise UsageError(f"Tuning leaves one subject out, {config.task} has fixed cohorts. Choose another --task.")
     if plan.fit != "network":
         raise UsageError(f"Tuning needs a network, {config.model} has a closed fit. Choose another --model.")
-    dataset = usable(load_dataset(config.task, Path(config.data)), config.skip_bad)
+    dataset = usable(load_dataset(config.task, config.data), config.skip_bad)
     out = Path(config.out)
     claim(out, config, dataset)
     choices: list[dict[str, Any]] = []

@@ -12,7 +12,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of `bci-train data`."""
     parser.add_argument("action", nargs="?", choices=("check",), default="check", help="what to do (default: check)")
     parser.add_argument("--task", required=True, help="what is learnt (bci-train list)")
-    parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="folder of the archive")
+    parser.add_argument("--data", type=Path, metavar="DIR", help="folder of the archive")
 
 
 def run(args: argparse.Namespace) -> int:

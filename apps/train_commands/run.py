@@ -1,4 +1,4 @@
-"""`bci-train run`: cross-validate a model by person, then train it on everybody and write a bundle."""
+"""`bci-train run`: train a model as its task asks, and write a bundle and the figures."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import argparse
 import logging
 import sys
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from apps.train_commands._settings import add_settings, settings
@@ -14,7 +13,7 @@ from apps.train_commands._settings import add_settings, settings
 if TYPE_CHECKING:
     from offline.train import Step
 
-HELP = "cross-validate a model by person, train it on everybody, write a bundle and a report"
+HELP = "train a model, score it on people it has not met, write a bundle and the figures"
 _PLAIN_EVERY = 20
 
 
@@ -26,25 +25,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Train, and print the scores."""
     from apps.train_commands._progress import bar
-    from offline.report import interval_text, verdict
-    from offline.train import train
+    from offline.datasets.registry import trainer
 
     config = settings(args)
+    train = trainer(config.task)
     created = datetime.now(UTC).isoformat(timespec="seconds")
     if sys.stdout.isatty():
         with bar() as on_step:
             outcome = train(config, created, on_step)
     else:
         outcome = train(config, created, _print_step)
-    metrics = outcome.metrics
-    for subject in metrics["scores"]["subjects"]:
-        print(f"{subject['subject']}: {subject['n_correct']} of {subject['n']} ({subject['accuracy']:.3f})")
-    print(f"accuracy, leave one subject out: {interval_text(metrics['scores']['accuracy'])}")
-    trivial = metrics["trivial"]
-    print(f"chance {trivial['chance']:.3f}, most frequent class {trivial['majority']:.3f}")
-    if said := verdict(metrics):
-        print(said)
-    print(f"bundle: {outcome.bundle.path}\nreport: {Path(config.out) / 'report.html'}")
+    for line in outcome.lines:
+        print(line)
+    print(f"bundle: {outcome.bundle.path}")
     logging.getLogger(__name__).info("bundle %s", outcome.bundle.sha256)
     return 0
 

@@ -5,14 +5,20 @@ from __future__ import annotations
 import importlib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from bci.errors import UsageError
 from offline.datasets.base import Dataset
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from offline.train import Outcome
+
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """An archive that models can be trained on.
+    """Something that models can be trained on.
 
     Parameters
     ----------
@@ -20,29 +26,41 @@ class Task:
         Module with ``load(folder) -> Dataset``; imported only when it is needed.
     line : str
         What the task is, in one line.
+    trainer : str, default="offline.train"
+        Module with ``train(config, created, on_step) -> Outcome``: how the task is split and scored.
+    has_archive : bool, default=True
+        Whether ``load`` reads a folder; False for simulated data, whose ``load`` gets None.
     """
 
     module: str
     line: str
+    trainer: str = "offline.train"
+    has_archive: bool = True
 
 
 TASKS: dict[str, Task] = {
     "ssvep": Task(
         "offline.datasets.ssvep", "which of three flickering lights a person looks at, or none (13, 21, 17 Hz)"
     ),
+    "seizure-sim": Task(
+        "offline.datasets.simulated",
+        "whether a simulated patient has a seizure; needs no data",
+        trainer="offline.seizure_training",
+        has_archive=False,
+    ),
 }
 """Fixed table: a file can name a row of it, never a module."""
 
 
-def load_dataset(task: str, folder: Path) -> Dataset:
+def load_dataset(task: str, folder: str | Path | None) -> Dataset:
     """Read the archive of a task.
 
     Parameters
     ----------
     task : str
         A name in `TASKS`.
-    folder : Path
-        Where the archive lies.
+    folder : str, Path or None
+        Where the archive lies; None for a task without one.
 
     Returns
     -------
@@ -52,11 +70,27 @@ def load_dataset(task: str, folder: Path) -> Dataset:
     Raises
     ------
     UsageError
-        If the task is unknown or the folder does not exist.
+        If the task is unknown, or the folder does not exist, is missing or is not wanted.
     """
     if task not in TASKS:
         raise UsageError(f"No task is named {task!r}. Tasks: {', '.join(TASKS)}.")
-    if not folder.is_dir():
+    if TASKS[task].has_archive and (folder is None or not Path(folder).is_dir()):
         raise UsageError(f"The data of task {task} must be a folder, got {folder}, which is not one. Pass --data.")
-    dataset: Dataset = importlib.import_module(TASKS[task].module).load(folder)
+    if not TASKS[task].has_archive and folder is not None:
+        raise UsageError(f"The task {task} makes its own data, got the folder {folder}. Leave --data out.")
+    dataset: Dataset = importlib.import_module(TASKS[task].module).load(None if folder is None else Path(folder))
     return dataset
+
+
+def trainer(task: str) -> Callable[..., Outcome]:
+    """Return ``train(config, created, on_step) -> Outcome`` of a task.
+
+    Raises
+    ------
+    UsageError
+        If the task is unknown.
+    """
+    if task not in TASKS:
+        raise UsageError(f"No task is named {task!r}. Tasks: {', '.join(TASKS)}.")
+    train: Callable[..., Outcome] = importlib.import_module(TASKS[task].trainer).train
+    return train

@@ -41,7 +41,9 @@ def run(archive, tmp_path_factory):
 
 def test_a_run_writes_everything(run):
     out, outcome = run
-    assert sorted(path.name for path in out.iterdir()) == ["bundle", "folds", "metrics.json", "report.html", "run.json"]
+    files = ["bundle", "folds", "metrics.json", "report.html", "run.json", "train.log"]
+    assert sorted(path.name for path in out.iterdir()) == files
+    assert "sub-02: epoch 2: loss " in (out / "train.log").read_text()
     metrics = json.loads((out / "metrics.json").read_text())
     assert metrics == json.loads(json.dumps(outcome.metrics))
     assert [s["subject"] for s in metrics["scores"]["subjects"]] == ["sub-01", "sub-02", "sub-03"]
