@@ -12,14 +12,14 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
-from functools import lru_cache, partial
+from functools import cache, partial
 from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
 
 from bci.chunk import Signal, samples
-from bci.errors import SpecError, UsageError
+from bci.errors import SpecError
 from bci.pipeline import PipelineSpec
 from bci.records import to_json
 from bci.sources import artefacts, clinical_course, cortex, head_model, neural_mass, simulated_patient
@@ -110,25 +110,18 @@ class PatientFeatures:
     seizures: tuple[Span, ...]
 
 
-def load(folder: Path | None = None) -> Dataset:
+def load(folder: None = None) -> Dataset:
     """Return all patients as sessions whose samples are simulated when they are read.
 
     Parameters
     ----------
-    folder : Path or None, default=None
-        Must be None: there is nothing to read.
-
-    Raises
-    ------
-    UsageError
-        If a folder is given.
+    folder : None
+        There is nothing to read.
     """
-    if folder is not None:
-        raise UsageError(f"The task {TASK} makes its patients from seeds, got the folder {folder}. Leave --data out.")
     return Dataset(TASK, CLASSES, tuple(_session(c, spec) for c in COHORTS for spec in c.specs()))
 
 
-@lru_cache(maxsize=None)
+@cache
 def truth(spec: PatientSpec) -> tuple[Span, ...]:
     """Return the seizures of a simulated patient, without simulating the recording."""
     return tuple(Span(s.onset_s, s.onset_s + s.duration_s) for s in SimulatedPatient(spec).seizures)

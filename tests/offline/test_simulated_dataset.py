@@ -16,6 +16,7 @@ from bci.sources.simulated_patient import PatientSpec, simulate
 from bci.stages.channels import AverageReference
 from bci.stages.filters import Bandpass
 from bci.stages.logmel import LogMel
+from offline.datasets.registry import load_dataset
 from offline.datasets.simulated import (
     COHORTS,
     Cohort,
@@ -164,8 +165,13 @@ def test_sessions_are_covered_by_labelled_stretches(monkeypatch):
 
 
 def test_a_folder_is_refused(tmp_path):
-    with pytest.raises(UsageError, match=r"makes its patients from seeds, got the folder .*Leave --data out"):
-        load(tmp_path)
+    with pytest.raises(UsageError, match=r"seizure-sim makes its own data, got the folder .*Leave --data out"):
+        load_dataset("seizure-sim", tmp_path)
+
+
+def test_another_task_needs_a_folder():
+    with pytest.raises(UsageError, match=r"task ssvep must be a folder, got None"):
+        load_dataset("ssvep", None)
 
 
 def test_a_pipeline_without_log_mel_is_refused(tmp_path):
