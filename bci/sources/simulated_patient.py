@@ -31,9 +31,9 @@ class PatientSpec:
     ----------
     seed : int
         Fixes the patient and the recording. Two seeds are two patients.
-    duration_s : float, default=600.0
+    duration_s : float, default=1800.0
         Length, in seconds.
-    seizures_per_hour : float, default=12.0
+    seizures_per_hour : float, default=1.5
         Mean seizure rate. Above 0, a recording of 60 s or more has at least one seizure.
     line_hz : float, default=50.0
         Frequency of the mains.
@@ -42,8 +42,8 @@ class PatientSpec:
     """
 
     seed: int
-    duration_s: float = 600.0
-    seizures_per_hour: float = 12.0
+    duration_s: float = 1800.0
+    seizures_per_hour: float = 1.5
     line_hz: float = 50.0
     sfreq: float = 256.0
 
