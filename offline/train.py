@@ -132,9 +132,9 @@ def train(config: TrainConfig, created: str, on_step: Callable[[Step], None] | N
     with torch_threads(config.threads), recorded(out / "train.log"):
         record.info("%s", config)
         results = cross_validate(dataset, splits, plan, config, out / "folds", on_fold_epoch)
-        strong = STRONG_BASELINE[config.task]
+        strong = STRONG_BASELINE.get(config.task)
         reference = None
-        if config.model != strong:
+        if strong is not None and config.model != strong:
             reference = cross_validate(dataset, splits, recipe(config.task, strong), config, out / "folds" / strong)
         n_epochs = round(median(fold.best_epoch + 1 for fold in results))
         fitted = fit_model(
