@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import time
 from typing import Any
 
 import pylsl
@@ -11,6 +12,8 @@ from bci.events import Event
 from bci.sinks.base import Output, SessionInfo
 
 MAX_BACKLOG_S = 60  # kept for a slow reader
+FLUSH_S = 1.0  # liblsl drops what it has not sent when an outlet goes
+SLICE_S = 0.02
 
 
 class LslSink:
@@ -64,7 +67,11 @@ class LslSink:
         self._events.push_sample([event.to_json()], event.time)
 
     def close(self) -> None:
-        """Withdraw both outlets."""
+        """Withdraw both outlets, once the last samples have had time to leave or nobody listens any more."""
+        outlets = [outlet for outlet in (self._predictions, self._events) if outlet is not None]
+        until = time.monotonic() + FLUSH_S
+        while any(outlet.have_consumers() for outlet in outlets) and time.monotonic() < until:
+            time.sleep(SLICE_S)
         self._predictions = None
         self._events = None
 
