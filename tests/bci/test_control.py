@@ -257,6 +257,7 @@ def test_commands_of_a_replay_and_of_a_session_are_events_of_both(tmp_path):
     mne.io.RawArray(volts, info, verbose="error").save(path, verbose="error")
     write_random_bundle(tmp_path / "bundle", signal)
     run = ("run", "--stream", "controlled", "--model", tmp_path / "bundle", "--log", log, "--no-view")
+    run += ("--publish", "signal,features")
     with (
         started("replay", path, "--name", "controlled", "--wait") as (replay, player),
         started(*run, "--engine", "eager") as (session, decoder),
@@ -264,6 +265,8 @@ def test_commands_of_a_replay_and_of_a_session_are_events_of_both(tmp_path):
         (found,) = pylsl.resolve_byprop("name", "controlled-pred-events", 1, TIMEOUT_S)
         inlet = pylsl.StreamInlet(found, recover=False)
         inlet.open_stream(TIMEOUT_S)
+        assert pylsl.resolve_byprop("name", "controlled-pred-features", 1, TIMEOUT_S)
+        assert pylsl.resolve_byprop("name", "controlled-pred-signal", 1, TIMEOUT_S)
         next_event(inlet, "status")
         assert player.ask("pause") == {"ok": True}
         pause = next_event(inlet, "pause")
