@@ -126,6 +126,8 @@ def _guarded(pipe: Connection, work: Callable[..., None], arguments: tuple[Any, 
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent ends the children
     try:
         work(pipe, *arguments)
+    except BrokenPipeError:
+        return  # the parent has gone on without the answer
     except Exception as error:  # noqa: BLE001 - the outermost frame of a process: the parent reports it
         pipe.send(("error", f"{type(error).__name__}: {error}"))
 

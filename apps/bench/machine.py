@@ -12,7 +12,7 @@ PACKAGES = ("streaming-bci", "numpy", "scipy", "torch", "onnxruntime", "pylsl", 
 
 
 def describe() -> dict[str, Any]:
-    """Return processor, cores, operating system, versions and load, as JSON values."""
+    """Return processor, cores, operating system, versions, load and priority, as JSON values."""
     return {
         "processor": _processor(),
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
@@ -20,6 +20,7 @@ def describe() -> dict[str, Any]:
         "python": platform.python_version(),
         "packages": {name: version for name in PACKAGES if (version := _version(name))},
         "load_average": load(),
+        "niceness": os.getpriority(os.PRIO_PROCESS, 0) if hasattr(os, "getpriority") else 0,
     }
 
 

@@ -41,11 +41,18 @@ def run(args: argparse.Namespace) -> int:
         for name, line in BENCHES.items():
             print(f"bci bench {name:8}{line}")
         return 0
+    from apps.signals import stop_on_signals
+
     _check_target(args.json)
-    result = {"e2e": _e2e, "ring": _ring, "decode": _decode}[args.bench](args)
+    with stop_on_signals(_interrupt):
+        result = {"e2e": _e2e, "ring": _ring, "decode": _decode}[args.bench](args)
     if args.json is not None:
         args.json.write_text(json.dumps(result, indent=2, sort_keys=True) + "\n", encoding="utf-8")
     return 0
+
+
+def _interrupt() -> None:
+    raise KeyboardInterrupt  # leaves every `with` block, and so ends the child processes
 
 
 def _check_target(path: Path | None) -> None:
