@@ -73,7 +73,7 @@ def check_log(path: Path) -> None:
     UsageError
         If the folder does not exist or cannot be written.
     """
-    if not os.access(path.parent, os.W_OK) or path.is_dir():
+    if not path.parent.is_dir() or not os.access(path.parent, os.W_OK) or path.is_dir():
         raise UsageError(f"The log needs a file in a folder that can be written, got {path}. Make the folder first.")
 
 
