@@ -1,0 +1,166 @@
+"""Offline scoring: gaps as a live session treats them, and errors before any work."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from bci.chunk import Signal
+from bci.clock import ClockSpec, SampleClock
+from bci.decision import AlarmSpec, DecisionSpec, State
+from bci.decoder import Decoder
+from bci.errors import ChannelMismatch, RecordingError
+from bci.pipeline import PipelineSpec, Window
+from bci.sources.file_source import FileSource
+from bci.stages.filters import Highpass
+from offline.score import BATCH, NO_LEDGER, score_recording, stretches
+from tests.bundles import mel_pipeline, noise, raw_pipeline
+
+SIGNAL = Signal(128.0, ("C3", "Cz", "C4"))
+DECISION = DecisionSpec(("a", "b", "c"), smoothing_s=0.5, alarm=AlarmSpec("b", 0.4, 0.2))
+ALL = np.arange(3)
+
+
+class Means:
+    """An engine whose output depends on the whole window."""
+
+    name, precision = "means", "fp32"
+
+    def __init__(self):
+        self.sizes = []
+
+    def __call__(self, batch):
+        self.sizes.append(len(batch))
+        flat = batch.reshape(len(batch), -1, batch.shape[-1])
+        logits = [flat.mean(axis=(1, 2)), flat[..., -1].mean(axis=1), flat[..., 0].mean(axis=1)]
+        return np.stack(logits, axis=1).astype(np.float32)
+
+
+class Memory:
+    """A recording in memory; in its gaps stands what must never be seen."""
+
+    def __init__(self, data, gaps=(), signal=SIGNAL):
+        self.data, self.gaps, self.signal = data.copy(), tuple(gaps), signal
+        for start, stop in gaps:
+            self.data[:, start:stop] = 1e9
+        self.n_samples = data.shape[1]
+        self.path = SimpleNamespace(name="memory.fif", stem="memory")
+        self.annotations, self.types, self.units = (), (), ()
+
+    def read(self, start, stop):
+        return self.data[:, start:stop].copy()
+
+    def fingerprint(self):
+        return "memory"
+
+
+def live(recording, spec, chunk_size=7):
+    """Decode as a session does: source, sample clock, decoder."""
+    source = FileSource(recording, chunk_size, first_stamp_s=100.0)
+    signal = source.open().signal
+    clock, decoder = SampleClock(signal), Decoder(spec.build(), Means(), DECISION)
+    predictions, ended = [], False
+    while not ended:
+        received = source.read(0.0)
+        chunks, _ = clock.number(received.data, received.times)
+        for chunk in chunks:
+            predictions += decoder.push(chunk)
+        ended = received.ended
+    return predictions
+
+
+@pytest.mark.parametrize("spec", [mel_pipeline(SIGNAL), raw_pipeline(SIGNAL)], ids=["mel", "raw"])
+@pytest.mark.parametrize(
+    "gaps",
+    [
+        (),
+        [(700, 705)],
+        [(700, 712), (1000, 1001)],
+        [(700, 713)],
+        [(700, 1100), (1500, 1503), (2000, 2100)],
+        [(2500, 2560)],
+    ],
+    ids=["none", "short", "0.1 s", "longer", "several", "at the end"],
+)
+def test_gaps_are_treated_as_in_a_live_session(spec, gaps):
+    """Up to 0.1 s filled and marked, longer ones a new start; what stands in a gap of the file is never seen."""
+    recording = Memory(noise(SIGNAL, 20.0), gaps)
+    offline = score_recording(recording, spec, Means(), DECISION)
+    online = live(recording, spec)
+    assert len(online) == len(offline) > 20
+    for a, b in zip(online, offline, strict=True):
+        assert (a.index, a.last_sample, a.state, a.changed) == (b.index, b.last_sample, b.state, b.changed)
+        assert a.time == pytest.approx(100.0 + b.time)
+        assert a.quality == pytest.approx(b.quality, abs=1e-6)
+        np.testing.assert_allclose(a.probabilities, b.probabilities, atol=1e-6)
+        assert np.abs(b.logits).max() < 1e3
+        assert b.ledger == NO_LEDGER
+
+
+def test_stretches_are_filled_on_a_line_and_marked():
+    data = np.tile(np.arange(400.0), (3, 1)).astype(np.float32)
+    recording = Memory(data, [(50, 53), (100, 200), (390, 400)])
+    first, second = stretches(recording, ALL, 0.1)
+    assert (first.first_sample, second.first_sample) == (0, 200)
+    np.testing.assert_allclose(first.data, data[:, :100], rtol=1e-6)
+    assert np.flatnonzero(first.filled).tolist() == [50, 51, 52]
+    np.testing.assert_array_equal(second.data, data[:, 200:390])
+    assert not second.filled.any()
+
+
+def test_a_gap_at_the_start_is_no_stretch():
+    recording = Memory(noise(SIGNAL, 5.0), [(0, 5)])
+    (only,) = stretches(recording, ALL, 0.1)
+    assert only.first_sample == 5
+
+
+def test_the_limit_of_filling_is_the_clocks():
+    recording = Memory(noise(SIGNAL, 10.0), [(700, 705)])
+    filled = score_recording(recording, raw_pipeline(SIGNAL), Means(), DECISION)
+    split = score_recording(recording, raw_pipeline(SIGNAL), Means(), DECISION, ClockSpec(max_fill_s=0.0))
+    assert min(p.quality for p in filled) == pytest.approx(1 - 5 / 128)
+    assert {p.quality for p in split} == {1.0}
+    assert any(p.last_sample == 705 + 127 for p in split)
+
+
+def test_the_network_runs_in_batches():
+    """A long recording is not one batch: memory does not grow with it."""
+    engine = Means()
+    spec = PipelineSpec(SIGNAL, (Highpass(1.0),), Window(0.5, 0.125))
+    predictions = score_recording(Memory(noise(SIGNAL, 20.0)), spec, engine, DECISION)
+    assert engine.sizes == [BATCH] * (len(predictions) // BATCH) + [len(predictions) % BATCH]
+
+
+def test_channels_are_taken_by_name():
+    data = noise(SIGNAL, 6.0)
+    other = Signal(128.0, ("C4", "EMG", "C3", "Cz"))
+    wide = np.stack([data[2], np.full(data.shape[1], 1e9), data[0], data[1]]).astype(np.float32)
+    found = score_recording(Memory(wide, signal=other), mel_pipeline(SIGNAL), Means(), DECISION)
+    wanted = score_recording(Memory(data), mel_pipeline(SIGNAL), Means(), DECISION)
+    np.testing.assert_array_equal([p.logits for p in found], [p.logits for p in wanted])
+
+
+def test_a_recording_that_does_not_fit_is_refused():
+    with pytest.raises(ChannelMismatch, match="needs 128 Hz, the stream has 256 Hz"):
+        score_recording(
+            Memory(noise(SIGNAL, 6.0), signal=Signal(256.0, SIGNAL.names)), mel_pipeline(SIGNAL), Means(), DECISION
+        )
+
+
+@pytest.mark.parametrize("gaps", [(), [(100, 200)]], ids=["short", "in pieces"])
+def test_a_recording_without_one_whole_window_is_refused(gaps):
+    with pytest.raises(RecordingError, match=r"memory\.fif must hold at least one window of 2 s, got 2\.3\d* s"):
+        score_recording(Memory(noise(SIGNAL, 2.34), gaps or [(0, 60)]), mel_pipeline(SIGNAL), Means(), DECISION)
+
+
+def test_bad_samples_lower_the_quality_and_are_a_fault():
+    data = noise(SIGNAL, 10.0)
+    data[1, 700:900] = np.nan
+    predictions = score_recording(Memory(data), raw_pipeline(SIGNAL), Means(), DECISION)
+    for p in predictions:
+        window = slice(p.last_sample - 127, p.last_sample + 1)
+        assert p.quality == pytest.approx(np.isfinite(data[1, window]).mean(), abs=1e-6)
+        assert (p.state is State.FAULT) == (p.quality < 0.5)
+    assert [p.changed for p in predictions].count("fault") == 1
