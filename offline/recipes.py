@@ -93,8 +93,7 @@ _CCA_BANDS = ((5.0, 45.0), (11.0, 45.0), (15.0, 45.0), (22.0, 90.0))
 _STIMULI_HZ = (13.0, 21.0, 17.0)
 _FIXED_SPATIAL = (
     "Likely reason: its spatial filters are fixed after training, while the pattern of the response differs between "
-    "people. The baseline finds them anew in every window; behind a layer that whitens each window, the same network "
-    "reached .61 at 2 s in a trial run."
+    "people. The baseline finds them anew in every window."
 )
 _TANGENT_BANDS = tuple((f - 1.0, f + 1.0) for f in _STIMULI_HZ)
 
