@@ -55,6 +55,10 @@ class SessionSettings:
     def __post_init__(self) -> None:
         if self.duration_s is not None and not self.duration_s > 0:
             raise SpecError(f"A session needs a duration above 0 s, or none, got {self.duration_s:g}.")
+        if not self.start_timeout_s >= 0:
+            raise SpecError(
+                f"A session needs a wait for the first sample of 0 s or more, got {self.start_timeout_s:g}."
+            )
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--duration", type=float, metavar="S", help="stop this long after the first sample")
     parser.add_argument("--engine", default="auto", help="auto (default), onnx or eager")
     parser.add_argument("--unit", help="unit of the channels, if the stream does not state it, for example uV")
-    parser.add_argument("--timeout", type=float, default=10.0, metavar="S", help="wait for the stream (default 10)")
+    parser.add_argument(
+        "--timeout", type=float, default=10.0, metavar="S", help="wait for the stream, then for its first sample (10)"
+    )
     parser.add_argument("--log", type=Path, metavar="FILE", help="write predictions and events as JSON Lines")
     parser.add_argument(
         "--publish", metavar="ITEMS", help="also publish the decoder's own NAME-signal, NAME-features: signal,features"
@@ -90,7 +92,7 @@ def run_session(
     unit : str or None, default=None
         Unit of channels that state none.
     timeout_s : float, default=10.0
-        Longest wait for the stream, in seconds.
+        Longest wait for the stream, and then for its first sample, in seconds.
     log : Path or None, default=None
         Where to write JSON Lines.
     view : bool, default=True
@@ -122,7 +124,7 @@ def run_session(
 
     name = out or f"{stream.rpartition('=')[2]}-pred"
     try:
-        settings = SessionSettings(name, duration_s)
+        settings = SessionSettings(name, duration_s, timeout_s)
     except SpecError as error:
         raise UsageError(str(error)) from error
     quiet_liblsl()

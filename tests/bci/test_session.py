@@ -513,3 +513,9 @@ def test_commands_before_the_first_sample_are_kept_but_not_without_end(monkeypat
 def test_a_duration_is_above_zero(duration_s):
     with pytest.raises(SpecError, match=r"A session needs a duration above 0 s, or none, got"):
         SessionSettings("out", duration_s=duration_s)
+
+
+@pytest.mark.parametrize("wait_s", [-1.0, float("nan")])
+def test_a_wait_is_not_negative(wait_s):
+    with pytest.raises(SpecError, match=r"A session needs a wait for the first sample of 0 s or more, got"):
+        SessionSettings("out", start_timeout_s=wait_s)
