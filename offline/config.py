@@ -113,7 +113,7 @@ def read_config(file: Path | None, flags: Mapping[str, Any]) -> TrainConfig:
             raise UsageError(f"The settings need a readable TOML file, got {file}: {error}.") from error
     content |= {name: value for name, value in flags.items() if value is not None}
     try:
-        config: TrainConfig = record_from_dict(TrainConfig, content, "The settings")
+        config: TrainConfig = record_from_dict(TrainConfig, content, "The training run")
     except SpecError as error:
         raise UsageError(f"{error} Pass it as a flag (--help) or in --config.") from error
     return config

@@ -60,7 +60,8 @@ def test_every_verb_is_whole(verb):
 @pytest.mark.parametrize(
     ("argv", "code", "message"),
     [
-        (["--task", "ssvep"], 2, "The settings lacks data, model, out"),
+        (["--task", "ssvep"], 2, "The training run lacks model, out"),
+        (["--task", "ssvep", "--model", "cca_net", "--out", "o"], 2, "--data"),
         (["run", "--epochs", "many"], 2, "invalid int value: 'many'"),
         (["frobnicate"], 2, "invalid choice: 'frobnicate'"),
         (["data", "--task", "ssvep", "--data", "absent"], 2, "must be a folder, got absent"),
