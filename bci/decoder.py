@@ -107,7 +107,7 @@ class Decoder:
         self.decision = Decision(decision, pipeline.spec.window.hop_s)
         self._timer = timer
         self._columns = Ring(pipeline.signal_out.shape, pipeline.window_frames)
-        self._valid = Ring((), pipeline.window_frames)
+        self._seen = Ring((2,), pipeline.lead_frames + pipeline.window_frames)  # valid and all new samples of a column
         self._batch = np.zeros((1, *pipeline.signal_out.shape, pipeline.window_frames), dtype=np.float32)
         self._n_filters = 1 + n_plain_stages(pipeline)
         self._warmup = int(np.ceil(pipeline.warmup_s * pipeline.signal_in.sfreq))
@@ -134,7 +134,7 @@ class Decoder:
         """Start the pipeline and the grid of windows again at sample `first_sample`."""
         self.pipeline.reset()
         self._columns.clear()
-        self._valid.clear()
+        self._seen.clear()
         self._first_sample = first_sample
         self._next_sample = first_sample
         self._due = self.pipeline.window_frames  # column count at which the next window is complete
@@ -171,7 +171,8 @@ class Decoder:
             if settled.size:
                 self._settled_from = self._columns.n_pushed + int(settled[0])
         self._columns.push(block.data[..., start:stop])
-        self._valid.push(block.valid[start:stop])
+        n_new = block.n_new[start:stop]
+        self._seen.push(np.stack([block.valid[start:stop] * n_new, n_new]))
 
     def _predict(self, chunk: Chunk, last_input: int) -> Prediction:
         tick = self._timer or _no_time
@@ -180,7 +181,8 @@ class Decoder:
         np.copyto(self._batch[0], self._columns.newest(n_frames))
         logits = self.engine(self._batch)[0]
         computed = tick()
-        quality = float(self._valid.newest(n_frames).mean())
+        n_valid, n_seen = self._seen.newest(min(self._columns.n_pushed, self._seen.capacity)).sum(axis=-1)
+        quality = float(n_valid / n_seen)
         settled = self._settled_from is not None and self._columns.n_pushed - n_frames >= self._settled_from
         verdict = self.decision.step(logits, quality, settled)
         stage_s = self.pipeline.stage_s

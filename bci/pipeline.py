@@ -124,11 +124,14 @@ class Block:
         Share of valid samples among the raw samples that are new in the column.
     last_input : ndarray of int64, shape (n_columns,)
         Index of the last raw sample behind the column, counted from the last reset.
+    n_new : ndarray of int64, shape (n_columns,)
+        How many raw samples are new in the column; 0 where the rate goes up and several columns share one.
     """
 
     data: np.ndarray
     valid: np.ndarray
     last_input: np.ndarray
+    n_new: np.ndarray
 
 
 @dataclass(slots=True)
@@ -173,6 +176,8 @@ class Pipeline:
         Before and after.
     window_frames, hop_frames : int
         Window and hop of the predictions, in output columns.
+    lead_frames : int
+        Columns before a window whose new samples the first column of the window still contains.
     stage_s : ndarray of float64, shape (n_stages + 1,)
         Seconds spent in the gate and in each stage by the last timed call of `process`.
     tap : Tap or None
@@ -199,6 +204,8 @@ class Pipeline:
         # the others keep the index
         self._renumbering = [s for s in reversed(self.stages) if type(s).last_input is not Stage.last_input]
         self.tap: Tap | None = None
+        needed, following = self.last_input(np.arange(2)) + 1
+        self.lead_frames = -(-int(needed) // max(1, int(following - needed))) - 1
         self.reset()
 
     def reset(self) -> None:
@@ -213,7 +220,8 @@ class Pipeline:
     def tap_after(self, n_stages: int) -> Tap:
         """Keep from now on what each call puts out after the first `n_stages` stages; call it before any sample."""
         signal = self.stages[n_stages - 1].signal_out if n_stages else self.signal_in
-        nothing = Block(np.empty((*self.signal_out.shape, 0)), np.empty(0, np.float32), np.empty(0, np.int64))
+        none = np.empty(0, np.int64)
+        nothing = Block(np.empty((*self.signal_out.shape, 0)), np.empty(0, np.float32), none, none)
         self.tap = Tap(n_stages, signal, np.empty((*signal.shape, 0)), nothing.last_input, nothing)
         return self.tap
 
@@ -254,7 +262,7 @@ class Pipeline:
         n_columns = y.shape[-1]
         last = self.last_input(np.arange(self._n_out - 1, self._n_out + n_columns))
         self._n_out += n_columns
-        block = Block(y, self._cover(valid, last), last[1:])
+        block = Block(y, self._cover(valid, last), last[1:], np.diff(last))
         if self.tap is not None and half is not None:
             self._fill(self.tap, half, block, self._n_in - x.shape[-1])
         return block

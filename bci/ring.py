@@ -90,8 +90,9 @@ class Ring:
         head = min(n, capacity - place)  # up to the seam
         self._store[..., place : place + head] = columns[..., :head]
         self._store[..., place + capacity : place + capacity + head] = columns[..., :head]
-        self._store[..., : n - head] = columns[..., head:]
-        self._store[..., capacity : capacity + n - head] = columns[..., head:]
+        if head < n:
+            self._store[..., : n - head] = columns[..., head:]
+            self._store[..., capacity : capacity + n - head] = columns[..., head:]
 
     def newest(self, n: int) -> np.ndarray:
         """Return the newest `n` columns as a view that later pushes change.

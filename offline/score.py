@@ -124,7 +124,8 @@ def _score_stretch(
         batch_starts = starts[first : first + BATCH]
         logits = engine(np.ascontiguousarray(windows_at(columns, batch_starts, n)))
         for start, row in zip(batch_starts, logits, strict=True):
-            quality = float(block.valid[start : start + n].mean())
+            seen = slice(max(0, start - pipeline.lead_frames), start + n)
+            quality = float(np.average(block.valid[seen], weights=block.n_new[seen]))
             verdict = judge.step(row, quality, bool(block.last_input[start] >= warmup))
             last_sample = stretch.first_sample + int(block.last_input[start + n - 1])
             predictions.append(
