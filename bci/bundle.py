@@ -237,6 +237,8 @@ def write_bundle(
         }
         (scratch / "manifest.json").write_text(to_json(manifest), encoding="utf-8")
         os.chmod(scratch, 0o755)
+        for file in scratch.iterdir():
+            os.chmod(file, 0o644)  # safetensors makes them private
         load_bundle(scratch)
         if path.exists():
             os.replace(path, replaced)  # a full folder cannot be replaced at once
