@@ -1,0 +1,142 @@
+"""The live view and the summary show what the session counts."""
+
+from __future__ import annotations
+
+import io
+import os
+import signal
+import threading
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from apps.console import STATES, ConsoleView, print_summary
+from apps.signals import stop_on_signals
+from bci.decision import State
+from bci.decoder import Ledger, Prediction
+from bci.session import Summary
+from bci.sinks.base import Output
+from bci.telemetry import Telemetry
+
+CLASSES = ("background", "sei[z]ure")
+
+
+def session_of(probabilities=(0.25, 0.75), state=State.OK, quality=0.5):
+    telemetry = Telemetry()
+    telemetry.count("samples", 512)
+    if probabilities is None:
+        return SimpleNamespace(newest=None, telemetry=telemetry)
+    p = Prediction(
+        3, 511, 7.0, np.zeros(2), np.array(probabilities), quality, state, None, 0.1, Ledger(0.001, 0.001, 0.002, 0.0)
+    )
+    output = Output(p, 7.010, 7.014, 7.015)
+    telemetry.count("predictions", 4)
+    telemetry.count("gap", 2)
+    for stage, seconds in output.stages_s().items():
+        telemetry.time(stage, seconds)
+    return SimpleNamespace(newest=output, telemetry=telemetry)
+
+
+def console(terminal=False):
+    return Console(file=io.StringIO(), width=140, force_terminal=terminal, color_system=None)
+
+
+def drawn(session):
+    out = console()
+    out.print(ConsoleView(session, "amp → tiny [onnx]", CLASSES, out).picture())
+    return out.file.getvalue()
+
+
+def test_before_the_first_window_the_view_says_what_has_come():
+    text = drawn(session_of(None))
+    assert "waiting for the first window… 512 samples" in text
+
+
+@pytest.mark.parametrize("state", State)
+def test_the_view_shows_the_newest_prediction(state):
+    """In words and signs, not in colour alone."""
+    text = drawn(session_of(state=state))
+    assert "amp → tiny [onnx]" in text
+    assert STATES[state][0] in text
+    assert "sei[z]ure" in text  # brackets are text, not markup
+    assert "0.250" in text
+    assert "0.750" in text
+    assert text.count("█") == round(30 * 0.25) + round(30 * 0.75)
+    for part in ("predictions 4", "quality 0.50", "gaps 2", "p50 14.98 ms", "engine p50 1.99 ms"):  # 1 %
+        assert part in text
+
+
+@pytest.mark.parametrize("probabilities", [(0.0, 1.0), (np.nan, np.nan), (np.inf, 0.5)])
+def test_the_view_survives_any_probability(probabilities):
+    assert "background" in drawn(session_of(probabilities))
+
+
+def test_every_state_has_a_word_of_its_own():
+    assert set(STATES) == set(State)
+    assert len({word for word, _ in STATES.values()}) == len(State)
+
+
+def test_the_view_draws_on_a_terminal_and_ends_with_the_session():
+    out = console(terminal=True)
+    with ConsoleView(session_of(), "amp", CLASSES, out):
+        assert any(thread.name == "console-view" for thread in threading.enumerate())
+    assert not any(thread.name == "console-view" for thread in threading.enumerate())
+    assert "predictions 4" in out.file.getvalue()  # the last picture stays
+
+
+def test_without_a_terminal_nothing_is_drawn():
+    out = console()
+    with ConsoleView(session_of(), "amp", CLASSES, out):
+        pass
+    assert out.file.getvalue() == ""
+
+
+def test_the_view_ends_when_the_session_fails():
+    def fail():
+        with ConsoleView(session_of(), "amp", CLASSES, console(terminal=True)):
+            raise RuntimeError("the session failed")
+
+    with pytest.raises(RuntimeError, match="the session failed"):
+        fail()
+    assert not any(thread.name == "console-view" for thread in threading.enumerate())
+
+
+def test_the_summary_has_every_stage_and_event():
+    telemetry = session_of().telemetry
+    out = console()
+    print_summary(Summary(telemetry.summary(), telemetry.counts, "end of [stream]", False), out)
+    text = out.file.getvalue()
+    assert all(stage in text for stage in Telemetry.STAGES)
+    assert all(column in text for column in ("p50 ms", "p99 ms", "p99.9 ms", "max ms"))
+    assert "4 windows from 512 samples. Events: gap 2. Ended: end of [stream]." in text
+
+
+def test_a_summary_without_events_says_none():
+    telemetry = session_of(None).telemetry
+    out = console()
+    print_summary(Summary(telemetry.summary(), telemetry.counts, "stopped", False), out)
+    assert "0 windows from 512 samples. Events: none. Ended: stopped." in out.file.getvalue()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_asks_to_stop_and_the_handlers_come_back(number):
+    before = {n: signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)}
+    asked = threading.Event()
+    with stop_on_signals(asked.set):
+        os.kill(os.getpid(), number)
+        assert asked.wait(5)
+    assert {n: signal.getsignal(n) for n in before} == before
+
+
+def test_the_handlers_come_back_after_an_error():
+    before = signal.getsignal(signal.SIGINT)
+
+    def fail():
+        with stop_on_signals(lambda: None):
+            raise RuntimeError("the session failed")
+
+    with pytest.raises(RuntimeError, match="the session failed"):
+        fail()
+    assert signal.getsignal(signal.SIGINT) == before
