@@ -142,7 +142,9 @@ def test_a_stream_that_goes_away_is_a_failure(model, tmp_path):
     returned, out, err = finish(process)
     assert returned == 1
     *of_liblsl, last = err.splitlines()
-    assert last.startswith(f"bci: error: The session has ended early. Stream '{sender.name}' must go on sending")
+    assert last.startswith("bci: error: ")
+    assert "The session has ended early. Stream" in last
+    assert "must go on sending" in last
     assert all("ERR|" in line for line in of_liblsl)
     assert "windows from" in out  # the summary comes first
     kinds = [line["kind"] for line in lines(log)]

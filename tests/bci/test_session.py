@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import itertools
 import json
+import re
 import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -519,3 +521,48 @@ def test_a_duration_is_above_zero(duration_s):
 def test_a_wait_is_not_negative(wait_s):
     with pytest.raises(SpecError, match=r"A session needs a wait for the first sample of 0 s or more, got"):
         SessionSettings("out", start_timeout_s=wait_s)
+
+
+def documented():
+    """Return the required keys of each kind of event, as the table in docs/streams.md has them."""
+    text = (Path(__file__).resolve().parents[2] / "docs" / "streams.md").read_text(encoding="utf-8")
+    table = text.partition("| kind | required keys | when |")[2].partition("\n\n")[0]
+    rows = [row.split("|") for row in table.splitlines()[2:]]
+    return {row[1].strip(" `"): set(re.findall(r"`(\w+)`", row[2])) for row in rows}
+
+
+def test_events_have_the_keys_of_the_documented_table():
+    """One session in which everything happens; each kind that it reports stands in the table, with exactly its keys."""
+    decision = DecisionSpec(("a", "b"), alarm=AlarmSpec("b", 0.6, 0.4))
+    high = np.tile(np.linspace(0.0, 3000.0, 200), (3, 1)).astype(np.float32)
+    flat, dead = samples(200) * 0, samples(200) * np.float32(np.nan)
+
+    def marker(kind, **fields):
+        return Marker(kind, source.stamp(source.at), fields)
+
+    def steps():
+        yield from [samples(10)] * 5
+        yield high
+        yield flat
+        yield dead
+        yield 0.05
+        yield flat
+        session.command("acknowledge")
+        session.command("mute", {"seconds": 3})
+        yield (marker("pause"), samples(0))
+        yield 2.0
+        yield (marker("resume"), flat)
+        yield (marker("speed", speed=1.0), flat)
+        yield (marker("seek", sample=5), flat)
+        yield (marker("loop"), flat)
+        yield from [0.2] * 20
+        yield flat
+        session.command("stop")
+        yield flat
+
+    session, tape, source = session_of(steps(), decoder=decoder_of(decision), silence_s=3.0)
+    assert session.run().ended == "stopped"
+    table = documented()
+    found = {event.kind: set(event.fields) for event in tape.events()}
+    assert found == {kind: table[kind] for kind in found}
+    assert set(table) == set(found)
