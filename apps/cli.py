@@ -21,6 +21,7 @@ EXIT_BROKEN_PIPE = 141  # 128 + SIGPIPE
 COMMANDS: dict[str, tuple[str, str]] = {
     "replay": ("apps.commands.replay", "publish a recording over LSL as if it were being recorded now"),
     "run": ("apps.commands.run", "decode a live LSL stream and publish the predictions over LSL"),
+    "demo": ("apps.commands.demo", "decode a simulated patient live with the shipped model, and show what it found"),
     "decode": ("apps.commands.decode", "score a recording offline, faster than real time"),
     "verify": ("apps.commands.verify", "check a bundle's hashes and schema, and replay its golden run on an engine"),
     "streams": ("apps.commands.streams", "list the LSL streams on the network"),

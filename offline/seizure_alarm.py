@@ -15,7 +15,7 @@ from offline.seizure_events import EventScore, Span, alarm_spans, pooled, score_
 
 SMOOTHING_S = (0.0, 1.0, 2.0)
 VOTES = ((1, 1), (2, 3), (4, 6))
-LEVELS = (0.70, 0.78, 0.84, 0.88, 0.91, 0.93, 0.95, 0.97, 0.985)
+LEVELS = (0.70, 0.80, 0.86, 0.90, 0.93, 0.95, 0.96, 0.97, 0.98, 0.985, 0.99, 0.995)
 """Thresholds that are tried: quantiles of the probability over all windows."""
 OFF_SHARE = 0.5
 SHORTEST_S = 5.0

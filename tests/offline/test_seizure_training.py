@@ -1,0 +1,89 @@
+"""A run on simulated patients: from seeds to a bundle that the runtime loads, the same every time."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from bci.bundle import load_bundle
+from bci.engines.eager_engine import EagerEngine
+from bci.errors import UsageError
+from bci.golden import compare, require
+from offline import seizure_training
+from offline.config import TrainConfig
+from offline.datasets.simulated import Cohort
+from offline.seizure_training import ROWS, command, table, train
+from offline.tune import tune
+
+SMALL = {
+    "TRAIN": Cohort("train", 1, 2, 60.0, 24.0),
+    "VALIDATION": Cohort("validation", 11, 1, 60.0, 24.0),
+    "TEST": Cohort("test", 21, 2, 60.0, 24.0),
+}
+
+
+def config(out) -> TrainConfig:
+    return TrainConfig("seizure-sim", "mel_cnn", str(out), window_s=4.0, hop_s=1.0, epochs=2, batch_size=8)
+
+
+@pytest.fixture
+def small(monkeypatch):
+    """Few short patients, simulated in this process."""
+    for name, cohort in SMALL.items():
+        monkeypatch.setattr(seizure_training, name, cohort)
+    monkeypatch.setattr(seizure_training, "COHORTS", tuple(SMALL.values()))
+    monkeypatch.setattr("offline.datasets.simulated.COHORTS", tuple(SMALL.values()))
+    monkeypatch.setattr(seizure_training, "SIMULATORS", 1)
+
+
+def test_a_run_gives_a_bundle_and_honest_figures(small, tmp_path):
+    steps = []
+    outcome = train(config(tmp_path / "run"), "2026-01-01T00:00:00+00:00", steps.append)
+    bundle = load_bundle(tmp_path / "run" / "seizure-demo")
+    assert [step.done for step in steps] == [1, 2]
+    assert bundle.name == "seizure-demo"
+    assert bundle.decision.classes == ("background", "seizure")
+    assert bundle.decision.alarm is not None
+    golden = compare(bundle.golden(), bundle.pipeline, bundle.decision, EagerEngine(bundle.network()))
+    require(golden, "seizure-demo")
+    written = json.loads((tmp_path / "run" / "metrics.json").read_text())
+    assert set(written["detectors"]) == set(ROWS)
+    assert written["detectors"]["never"]["f1"]["value"] == 0
+    assert written["data"]["test"]["seizures"] == written["detectors"]["network"]["n_seizures"]
+    card = (bundle.path / "card.md").read_text()
+    assert all(line in card for line in outcome.lines)
+    assert bundle.manifest["training"]["command"] in card
+    assert "epoch 1" in (tmp_path / "run" / "train.log").read_text()
+
+
+def test_the_same_seed_gives_the_same_model(small, tmp_path):
+    """Whether the features were there or not, in another folder, and resumed."""
+    first = train(config(tmp_path / "a"), "2026-01-01T00:00:00+00:00")
+    again = train(config(tmp_path / "a"), "2026-01-01T00:00:00+00:00")
+    other = train(config(tmp_path / "b"), "2026-01-01T00:00:00+00:00")
+    assert first.bundle.manifest["files"] == again.bundle.manifest["files"]
+    weights = [outcome.bundle.manifest["files"]["weights.safetensors"] for outcome in (first, other)]
+    assert weights[0] == weights[1]
+    assert first.metrics == other.metrics
+
+
+def test_the_command_repeats_the_run():
+    assert command(config("runs/x")) == (
+        "bci-train --task seizure-sim --model mel_cnn --window-s 4 --hop-s 1 --epochs 2 --batch-size 8 --out runs/x"
+    )
+
+
+def test_a_figure_without_value_is_a_dash():
+    row = {name: {"value": None, "interval": None} for name in seizure_training.FIGURES}
+    lines = table({"detectors": dict.fromkeys(ROWS, row)})
+    assert lines[2].count("–") == 5
+    assert len(lines) == 2 + len(ROWS)
+
+
+def test_a_folder_and_tuning_are_refused(tmp_path):
+    with pytest.raises(UsageError, match=r"seizure-sim makes its own data"):
+        train(TrainConfig("seizure-sim", "mel_cnn", str(tmp_path / "out"), data=str(tmp_path)), "")
+    with pytest.raises(UsageError, match=r"leaves one subject out, seizure-sim has fixed cohorts"):
+        tune(config(tmp_path / "out"), 2)
+    assert not (tmp_path / "out").exists()
