@@ -10,8 +10,8 @@ CONFIG_FILES = (Path("lsl_api.cfg"), Path.home() / "lsl_api" / "lsl_api.cfg", Pa
 
 
 def quiet_liblsl() -> None:
-    """Log errors only; must come before any other use of LSL in the process."""
+    """Log what is fatal only: we report every loss ourselves. Must come before any other use of LSL in the process."""
     import pylsl
 
     if not os.environ.get("LSLAPICFG") and not any(path.is_file() for path in CONFIG_FILES):
-        pylsl.set_config_content("[log]\nlevel = -2\n")
+        pylsl.set_config_content("[log]\nlevel = -3\n")

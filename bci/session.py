@@ -137,6 +137,7 @@ class Session:
     ) -> None:
         self.telemetry = Telemetry()
         self.newest: Output | None = None
+        self.opened = False
         self._source, self._decoder = source, decoder
         self._identity, self._settings = identity, settings
         self._publisher, self._logs, self._signals = publisher, tuple(logs), signals
@@ -189,6 +190,7 @@ class Session:
         """
         try:
             info = self._source.open()
+            self.opened = True
             rows = channel_rows(self._decoder.signal_in, info.signal)
             return self._loop(info, None if np.array_equal(rows, np.arange(info.signal.n_channels)) else rows)
         finally:

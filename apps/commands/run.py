@@ -19,7 +19,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of `bci run`."""
     parser.add_argument("--stream", required=True, help="name of the LSL stream, or key=value (type=EEG, source_id=…)")
     parser.add_argument("--model", required=True, metavar="BUNDLE", help="directory or name of a shipped bundle")
-    parser.add_argument("--out", metavar="NAME", help="name of the prediction stream (default: STREAM-pred)")
+    parser.add_argument("--out", metavar="NAME", help="name of the prediction stream (default: {stream}-pred)")
     parser.add_argument("--duration", type=float, metavar="S", help="stop this long after the first sample")
     parser.add_argument("--engine", default="auto", help="auto (default), onnx or eager")
     parser.add_argument("--unit", help="unit of the channels, if the stream does not state it, for example uV")
@@ -122,7 +122,7 @@ def run_session(
     from bci.sinks.signal_sink import SignalSink, parse_items
     from bci.sources.lsl_source import LslSource
 
-    name = out or f"{stream.rpartition('=')[2]}-pred"
+    name = (out or "{stream}-pred").replace("{stream}", stream.rpartition("=")[2])
     try:
         settings = SessionSettings(name, duration_s, timeout_s)
     except SpecError as error:
@@ -146,7 +146,13 @@ def run_session(
     title = f"{stream} → {bundle.name} ({report.name}, {report.precision}) → {name}"
     drawing = ConsoleView(session, title, bundle.decision.classes) if view else contextlib.nullcontext()
     gc.freeze()  # what was loaded so far lives as long as the session
-    with stop_on_signals(session.stop), controlled(control, session_commands(session)), drawing:
+
+    def end() -> None:
+        if not session.opened:  # still looking for the stream: nothing to put in order
+            raise KeyboardInterrupt
+        session.stop()
+
+    with stop_on_signals(end), controlled(control, session_commands(session)), drawing:
         return session.run()
 
 

@@ -68,12 +68,16 @@ class LslSink:
 
     def close(self) -> None:
         """Withdraw both outlets, once the last samples have had time to leave or nobody listens any more."""
-        outlets = [outlet for outlet in (self._predictions, self._events) if outlet is not None]
-        until = time.monotonic() + FLUSH_S
-        while any(outlet.have_consumers() for outlet in outlets) and time.monotonic() < until:
-            time.sleep(SLICE_S)
+        let_leave([outlet for outlet in (self._predictions, self._events) if outlet is not None])
         self._predictions = None
         self._events = None
+
+
+def let_leave(outlets: list[Any]) -> None:
+    """Wait until nobody listens to any of `outlets`, at most so long that the last samples have left."""
+    until = time.monotonic() + FLUSH_S
+    while any(outlet.have_consumers() for outlet in outlets) and time.monotonic() < until:
+        time.sleep(SLICE_S)
 
 
 def _text(value: object) -> str:

@@ -12,7 +12,7 @@ from bci.decoder import n_plain_stages
 from bci.errors import UsageError
 from bci.pipeline import Pipeline
 from bci.sinks.base import SessionInfo
-from bci.sinks.lsl_sink import MAX_BACKLOG_S
+from bci.sinks.lsl_sink import MAX_BACKLOG_S, let_leave
 
 ITEMS = ("signal", "features")
 
@@ -84,7 +84,8 @@ class SignalSink:
                 outlet.push_chunk(rows, chunk.times[last_input - tap.first_input].tolist())
 
     def close(self) -> None:
-        """Withdraw the outlets; may be called without `open`, and twice."""
+        """Withdraw the outlets once their last samples have left; may be called without `open`, and twice."""
+        let_leave(list(self._outlets.values()))
         self._outlets.clear()
 
 
