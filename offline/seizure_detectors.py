@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 from sklearn.linear_model import LogisticRegression
@@ -111,6 +112,40 @@ def every_label(pipeline: PipelineSpec, patient: PatientFeatures, labelling: Lab
     for first, last, label in zip(pieces.first, pieces.last, pieces.labels, strict=True):
         by_column[first : last + 1] = label
     return by_column[window_starts(patient.data.shape[-1], pipeline.build())]
+
+
+def window_auc(
+    tracks: Sequence[Track], labels: Sequence[np.ndarray], rng: np.random.Generator, n_draws: int = 200
+) -> dict[str, Any]:
+    """Return the area under the ROC curve over the windows of all recordings.
+
+    Parameters
+    ----------
+    tracks : sequence of Track
+        One per patient.
+    labels : sequence of ndarray of int64
+        From `every_label`; windows without a class do not count.
+    rng : Generator
+        Source of the resamples.
+    n_draws : int, default=200
+        Resamples of patients, with replacement.
+
+    Returns
+    -------
+    area : dict
+        ``value`` and ``interval``, the 95 % percentile interval over patients.
+    """
+    scores = [(t.logits[:, 1] - t.logits[:, 0])[used >= 0] for t, used in zip(tracks, labels, strict=True)]
+    classes = [used[used >= 0] for used in labels]
+
+    def area(chosen: Sequence[int]) -> float:
+        return float(
+            roc_auc_score(np.concatenate([classes[i] for i in chosen]), np.concatenate([scores[i] for i in chosen]))
+        )
+
+    draws = [area(rng.integers(0, len(tracks), len(tracks)).tolist()) for _ in range(n_draws)]
+    low, high = np.quantile(draws, [0.025, 0.975])
+    return {"value": area(range(len(tracks))), "interval": [float(low), float(high)]}
 
 
 def _window_means(columns: np.ndarray, pipeline: PipelineSpec) -> np.ndarray:

@@ -38,7 +38,7 @@ from offline.evaluate import Fitted, loop_settings, model_spec
 from offline.export import export_bundle
 from offline.recipes import Recipe, recipe
 from offline.seizure_alarm import FIGURES, Track, choose_alarm, figures, score_tracks, shifted_chance
-from offline.seizure_detectors import BandPowerDetector, LineLengthDetector, every_label, track
+from offline.seizure_detectors import BandPowerDetector, LineLengthDetector, every_label, track, window_auc
 from offline.seizure_events import EventScore, Span, score_events
 from offline.train import Outcome, Step, claim, record, recorded, torch_threads
 from offline.training_loop import Epoch, logits_of, train_network
@@ -49,6 +49,7 @@ log = logging.getLogger(__name__)
 NAME = "seizure-demo"
 SIMULATORS = 2
 BATCH = 64
+_NO_FIGURE: dict[str, Any] = {"value": None, "interval": None}
 ROWS = {
     "network": "mel CNN",
     "band_powers": "logistic regression on band powers",
@@ -129,12 +130,20 @@ def command(config: TrainConfig) -> str:
 
 def table(metrics: Mapping[str, Any]) -> tuple[str, ...]:
     """Return the scores as the lines of a Markdown table."""
-    forms = (".2f", ".2f", ".2f", ".1f", ".1f")
-    head = ("detector", "event F1", "sensitivity", "precision", "false alarms / 24 h", "median delay, s")
+    forms = (".2f", ".2f", ".2f", ".1f", ".1f", ".3f")
+    head = (
+        "detector",
+        "event F1",
+        "sensitivity",
+        "precision",
+        "false alarms / 24 h",
+        "median delay, s",
+        "AUC of windows",
+    )
     lines = [f"| {' | '.join(head)} |", "|---" + "|---:" * (len(head) - 1) + "|"]
     for name, label in ROWS.items():
         row = metrics["detectors"][name]
-        cells = [_cell(row[figure], form) for figure, form in zip(FIGURES, forms, strict=True)]
+        cells = [_cell(row[figure], form) for figure, form in zip((*FIGURES, "window_auc"), forms, strict=True)]
         lines.append(f"| {label} | {' | '.join(cells)} |")
     return tuple(lines)
 
@@ -201,18 +210,28 @@ def _metrics(
     lengths = LineLengthDetector(pipeline)
     lengths.fit(patients[TRAIN.name], Labelling())
     lengths_alarm = choose_alarm([lengths.track(p) for p in patients[VALIDATION.name]], CLASSES, hop_s)
+    tracks = {
+        "network": test,
+        "band_powers": [powers.track(p) for p in patients[TEST.name]],
+        "line_length": [lengths.track(p) for p in patients[TEST.name]],
+    }
+    labels = [every_label(pipeline, p, Labelling()) for p in patients[TEST.name]]
     scores: dict[str, list[EventScore]] = {
-        "network": score_tracks(test, decision, hop_s),
-        "band_powers": score_tracks([powers.track(p) for p in patients[TEST.name]], powers_alarm, hop_s),
-        "line_length": score_tracks([lengths.track(p) for p in patients[TEST.name]], lengths_alarm, hop_s),
+        "network": score_tracks(tracks["network"], decision, hop_s),
+        "band_powers": score_tracks(tracks["band_powers"], powers_alarm, hop_s),
+        "line_length": score_tracks(tracks["line_length"], lengths_alarm, hop_s),
         "always": [score_events(t.seizures, [Span(0.0, t.duration_s)], t.duration_s) for t in test],
         "never": [score_events(t.seizures, [], t.duration_s) for t in test],
     }
     # the same seed for every detector: the same resamples of patients
     detectors: dict[str, Any] = {name: figures(s, np.random.default_rng(config.seed)) for name, s in scores.items()}
+    for name in detectors:
+        detectors[name]["window_auc"] = _NO_FIGURE
+    for name, found in tracks.items():
+        detectors[name]["window_auc"] = window_auc(found, labels, np.random.default_rng(config.seed))
     chance = shifted_chance(test, decision, hop_s, np.random.default_rng(config.seed))
     detectors["shifted"] = {name: {"value": value, "interval": None} for name, value in chance.items()}
-    detectors["shifted"]["median_delay_s"] = {"value": None, "interval": None}
+    detectors["shifted"] |= {"median_delay_s": _NO_FIGURE, "window_auc": _NO_FIGURE}
     return {
         "run": {
             "task": config.task,

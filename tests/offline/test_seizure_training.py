@@ -75,9 +75,9 @@ def test_the_command_repeats_the_run():
 
 
 def test_a_figure_without_value_is_a_dash():
-    row = {name: {"value": None, "interval": None} for name in seizure_training.FIGURES}
+    row = {name: {"value": None, "interval": None} for name in (*seizure_training.FIGURES, "window_auc")}
     lines = table({"detectors": dict.fromkeys(ROWS, row)})
-    assert lines[2].count("–") == 5
+    assert lines[2].count("–") == 6
     assert len(lines) == 2 + len(ROWS)
 
 
