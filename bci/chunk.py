@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from dataclasses import dataclass
 
 import numpy as np
@@ -36,7 +37,7 @@ class Signal:
             raise SpecError(f"A signal needs a sampling rate above 0 Hz, got {self.sfreq!r}.")
         if not self.names:
             raise SpecError("A signal needs at least one channel name, got none.")
-        repeated = sorted({n for n in self.names if self.names.count(n) > 1})
+        repeated = sorted(name for name, n in Counter(self.names).items() if n > 1)
         if repeated:
             raise SpecError(
                 f"Channel names must differ, got repeated: {', '.join(repeated)}. Rename them at the source."

@@ -1,6 +1,8 @@
-"""Whether a stream is the one a model was trained for."""
+"""Whether a stream or a recording is what a model was trained for."""
 
 from __future__ import annotations
+
+from typing import Literal
 
 import numpy as np
 
@@ -10,8 +12,25 @@ from bci.errors import ChannelMismatch
 MAX_NAMED = 8  # channel names in a message
 RATE_TOLERANCE = 1e-6  # relative
 
+_RATE_REMEDIES = {  # an adapted recording has the rate
+    "stream": "Set the amplifier to that rate, or train a model for this one.",
+    "recording": "Resample it with --adapt (bci decode) or --like BUNDLE (bci replay), or train a model for this rate.",
+}
+_NAME_REMEDIES = {
+    "stream": "Rename or connect the electrodes; name the unit with --unit if they were left out for want of one.",
+    "recording": "Other spellings are found with --adapt (bci decode) or --like BUNDLE (bci replay).",
+    "adapted recording": "Choose a recording or a bundle with other channels.",
+}
+_UNIT_REMEDIES = {
+    "stream": "Choose a stream in that unit, or train a model for this one.",
+    "recording": "Choose channels in that unit with --picks.",
+    "adapted recording": "Choose channels in that unit with --picks.",
+}
 
-def channel_rows(wanted: Signal, offered: Signal) -> np.ndarray:
+
+def channel_rows(
+    wanted: Signal, offered: Signal, kind: Literal["stream", "recording", "adapted recording"] = "stream"
+) -> np.ndarray:
     """Return which rows of `offered` make up `wanted`.
 
     Channels are matched by name: permuted ones are put in order, extra ones are left out.
@@ -22,6 +41,8 @@ def channel_rows(wanted: Signal, offered: Signal) -> np.ndarray:
         What the model was trained on.
     offered : Signal
         What the stream or file has.
+    kind : ``stream``, ``recording`` or ``adapted recording``, default="stream"
+        What `offered` describes, for the messages.
 
     Returns
     -------
@@ -34,21 +55,19 @@ def channel_rows(wanted: Signal, offered: Signal) -> np.ndarray:
     """
     if abs(offered.sfreq - wanted.sfreq) > RATE_TOLERANCE * wanted.sfreq:
         raise ChannelMismatch(
-            f"The model needs {wanted.sfreq:g} Hz, the stream has {offered.sfreq:g} Hz. "
-            "Set the amplifier to that rate, or train a model for this one."
+            f"The model needs {wanted.sfreq:g} Hz, the {kind} has {offered.sfreq:g} Hz. {_RATE_REMEDIES[kind]}"
         )
     where = {name: i for i, name in enumerate(offered.names)}
     missing = [name for name in wanted.names if name not in where]
     if missing:
-        extra = [name for name in offered.names if name not in wanted.names]
+        known = set(wanted.names)
+        extra = [name for name in offered.names if name not in known]
         raise ChannelMismatch(
-            f"The model needs channels that the stream lacks: {_listed(missing)}. "
-            f"The stream also has: {_listed(extra) if extra else 'nothing else'}. Rename or connect the electrodes."
+            f"The model needs channels that the {kind} lacks: {_listed(missing)}. "
+            f"The {kind} also has: {_listed(extra) if extra else 'nothing else'}. {_NAME_REMEDIES[kind]}"
         )
     if offered.unit != wanted.unit:
-        raise ChannelMismatch(
-            f"The model needs {wanted.unit}, the stream has {offered.unit}. State the true unit with --unit."
-        )
+        raise ChannelMismatch(f"The model needs {wanted.unit}, the {kind} has {offered.unit}. {_UNIT_REMEDIES[kind]}")
     return np.array([where[name] for name in wanted.names], dtype=np.int64)
 
 

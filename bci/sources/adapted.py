@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
-from fractions import Fraction
 
 import numpy as np
 
@@ -46,7 +45,7 @@ class AdaptedRecording:
 
     def __init__(self, recording: Recording, wanted: Signal) -> None:
         offered = replace(recording.signal, sfreq=wanted.sfreq, names=usual_names(recording.signal.names, wanted.names))
-        self._rows = channel_rows(wanted, offered)
+        self._rows = channel_rows(wanted, offered, "adapted recording")
         self._recording = recording
         self.path = recording.path
         self.signal = wanted
@@ -55,13 +54,13 @@ class AdaptedRecording:
         self.annotations: tuple[Annotation, ...] = recording.annotations
         source = replace(recording.signal, names=wanted.names)
         self._stage: PolyphaseStage | None = None
-        self._ratio = Fraction(1)
+        self._up = self._down = 1
         self._reach = 0
         if recording.signal.sfreq != wanted.sfreq:
             self._stage = Resample(wanted.sfreq).build(source)
-            self._ratio = Fraction(wanted.sfreq / recording.signal.sfreq).limit_denominator(1000)
+            self._up, self._down = self._stage.up, self._stage.down
             self._reach = int(np.ceil(2 * self._stage.delay_s(0.0) * source.sfreq))
-        up, down = self._ratio.numerator, self._ratio.denominator
+        up, down = self._up, self._down
         self.n_samples = -(-recording.n_samples * up // down)
         # what was resampled from a gap is not a recording either
         self.gaps = tuple(
@@ -79,7 +78,7 @@ class AdaptedRecording:
             return self._recording.read(start, stop)[self._rows]
         if stop <= start:
             return np.empty((len(self._rows), 0), np.float32)
-        up, down = self._ratio.numerator, self._ratio.denominator
+        up, down = self._up, self._down
         # from a multiple of `down`, where both grids meet, far enough back for the filter to forget where it began
         first = max(0, start * down // up - self._reach) // down * down
         last = (stop - 1) * down // up

@@ -68,6 +68,16 @@ class PolyphaseStage(Stage):
         self._branches = np.ascontiguousarray(padded.reshape(self._reach, up).T[:, ::-1])  # the oldest sample first
         super().__init__(signal, replace(signal, sfreq=sfreq))
 
+    @property
+    def up(self) -> int:
+        """Outputs for every `down` inputs."""
+        return self._up
+
+    @property
+    def down(self) -> int:
+        """Inputs for every `up` outputs."""
+        return self._down
+
     def reset(self) -> None:
         """Forget the past; the next sample starts a new stream."""
         self._past: np.ndarray | None = None

@@ -75,7 +75,7 @@ def test_values_that_are_no_numbers_stay_so(tmp_path):
 
 def test_a_missing_channel_is_named(tmp_path):
     recording = open_recording(write(tmp_path / "x_raw.fif", ["C3", "C4"], 200.0, np.ones((2, 400))))
-    with pytest.raises(ChannelMismatch, match=r"lacks: Fz\. The stream also has: C3"):
+    with pytest.raises(ChannelMismatch, match=r"the adapted recording lacks: Fz\. The adapted recording also has: C3"):
         AdaptedRecording(recording, Signal(256.0, ("C4", "Fz")))
 
 
@@ -85,3 +85,11 @@ def test_a_real_recording_is_brought_to_the_ten_twenty_system(data_dir):
     adapted = AdaptedRecording(recording, Signal(256.0, TEN_TWENTY_19))
     assert adapted.read(0, 2560).shape == (19, 2560)
     assert adapted.n_samples == round(recording.n_samples * 1.6)
+
+
+def test_rates_that_are_not_exact_have_one_ratio(tmp_path):
+    """The stage's own ratio maps samples: a second rounding could differ from it."""
+    recording = open_recording(write(tmp_path / "x_raw.fif", ["C3"], 512.0001, np.ones((1, 5120))))
+    adapted = AdaptedRecording(recording, Signal(256.0 * recording.signal.sfreq / 512, ("C3",)))
+    assert adapted.n_samples == 2560
+    assert adapted.read(0, 2560).shape == (1, 2560)

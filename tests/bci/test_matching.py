@@ -54,5 +54,24 @@ def test_long_lists_are_cut():
 
 
 def test_another_unit_is_refused():
-    with pytest.raises(ChannelMismatch, match=r"needs uV, the stream has fT\. State the true unit with --unit"):
+    with pytest.raises(ChannelMismatch, match=r"needs uV, the stream has fT\. Choose a stream in that unit"):
         channel_rows(WANTED, Signal(250.0, NAMES, "fT"))
+
+
+@pytest.mark.parametrize(
+    ("offered", "kind", "message"),
+    [
+        (Signal(500.0, NAMES), "recording", r"needs 250 Hz, the recording has 500 Hz\. Resample it with --adapt"),
+        (
+            Signal(250.0, ("T7",)),
+            "recording",
+            r"the recording lacks: Fp1, .*has: T7\. Other spellings .* --like BUNDLE",
+        ),
+        (Signal(250.0, NAMES, "mixed"), "recording", r"needs uV, the recording has mixed\. .* with --picks"),
+        (Signal(250.0, ("T7",)), "adapted recording", r"the adapted recording lacks: Fp1, .*\. Choose a recording"),
+        (Signal(250.0, NAMES, "fT"), "adapted recording", r"the adapted recording has fT\. .* with --picks"),
+    ],
+)
+def test_a_recording_has_no_electrodes_to_connect(offered, kind, message):
+    with pytest.raises(ChannelMismatch, match=message):
+        channel_rows(WANTED, offered, kind)
