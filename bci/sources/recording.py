@@ -5,6 +5,7 @@ from __future__ import annotations
 import configparser
 import hashlib
 import logging
+import re
 import struct
 import warnings
 import zlib
@@ -44,6 +45,10 @@ _READER_ERRORS = (
     struct.error,
     zlib.error,
     MatReadError,
+)
+# what MNE says of a file that ends early: EDF and BDF; Curry and eXimia; BrainVision; FIF
+_TRUNCATED = re.compile(
+    r"number of records|truncat|corrupt|file size|data shape|only \d+/\d+ bytes|missing at the end", re.IGNORECASE
 )
 FORMATS = "FIF, EDF, BDF, GDF, BrainVision (.vhdr), EEGLAB (.set), CTF, KIT, BTi, …: whatever mne.io.read_raw reads"
 
@@ -161,19 +166,27 @@ def open_recording(path: str | Path, unit: str | None = None, picks: str | Seque
     if not path.exists():
         raise RecordingError(f"A recording needs an existing file, got {str(path)!r}. Check the path.")
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # readers warn about header details that do not touch the samples
-            raw = mne.io.read_raw(path, preload=False, verbose="ERROR")
+        with warnings.catch_warnings(record=True) as said:
+            warnings.simplefilter("always")
+            raw = mne.io.read_raw(path, preload=False, verbose="WARNING")
             if _rates_differ(path):
                 raw.load_data(verbose="ERROR")  # MNE resamples what it reads: the values would depend on the cut
     except _READER_ERRORS as error:
         raise _unreadable(path, error) from error
+    _report_truncation(path, [str(warning.message) for warning in said])
     chosen = _picks(path, raw, picks)
     named = picks not in (None, "eeg", "meg", "all")
     chosen, units, factors = _units(path, raw, chosen, unit, named)
     recording = Recording(path, raw, chosen, units, factors)
     _need_finite_sample(recording)
     return recording
+
+
+def _report_truncation(path: Path, said: Sequence[str]) -> None:
+    """Log that a file is not complete; readers also warn about header details that do not touch the samples."""
+    reasons = [" ".join(text.split()) for text in said if _TRUNCATED.search(text)]
+    if reasons:
+        log.warning("%s seems to be cut off; what is left of it is read: %s", path.name, reasons[0][:200])
 
 
 def _unreadable(path: Path, error: BaseException) -> RecordingError:

@@ -163,6 +163,22 @@ def test_truncated_file_is_refused_or_read(data_dir, tmp_path, size):
             recording.read(0, recording.n_samples)
 
 
+def test_a_recording_that_was_cut_off_is_named(tmp_path, volts, caplog):
+    """What is left is read, but nobody should take it for the whole."""
+    edf, fif = write_edf(tmp_path / "a.edf", (100, 100), ("uV", "uV")), write_fif(tmp_path / "a_raw.fif", volts)
+    with caplog.at_level(logging.WARNING):
+        assert open_recording(edf).n_samples == 500
+        assert open_recording(fif).n_samples == 1000
+    assert caplog.messages == []
+    for path, reason in ((edf, "Number of records"), (fif, "Invalid tag")):
+        path.write_bytes(path.read_bytes()[:-600])
+        caplog.clear()
+        with caplog.at_level(logging.WARNING):
+            open_recording(path)
+        (message,) = [r.getMessage() for r in caplog.records if r.name == "bci.sources.recording"]
+        assert message.startswith(f"{path.name} seems to be cut off; what is left of it is read: {reason}")
+
+
 def test_no_eeg_or_meg_channel(tmp_path, volts):
     path = write_fif(tmp_path / "a_raw.fif", volts, kinds=["eog", "misc", "misc"])
     with pytest.raises(RecordingError, match="must have EEG or MEG channels, got 1 eog, 2 misc"):
