@@ -170,8 +170,8 @@ def test_a_recording_that_was_cut_off_is_named(tmp_path, volts, caplog):
         assert open_recording(edf).n_samples == 500
         assert open_recording(fif).n_samples == 1000
     assert caplog.messages == []
-    for path, reason in ((edf, "Number of records"), (fif, "Invalid tag")):
-        path.write_bytes(path.read_bytes()[:-600])
+    for path, n_bytes, reason in ((edf, 600, "Number of records"), (fif, 10, "Invalid tag")):
+        path.write_bytes(path.read_bytes()[:-n_bytes])
         caplog.clear()
         with caplog.at_level(logging.WARNING):
             open_recording(path)
