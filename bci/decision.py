@@ -225,6 +225,11 @@ class Decision:
         return None
 
     @property
+    def alarmed(self) -> bool:
+        """Whether an alarm is running."""
+        return self._n_on is not None
+
+    @property
     def state(self) -> dict[str, Any]:
         """Copy of everything remembered."""
         return {

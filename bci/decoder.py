@@ -140,6 +140,10 @@ class Decoder:
         self._due = self.pipeline.window_frames  # column count at which the next window is complete
         self._settled_from: int | None = None  # first column after the warm-up
 
+    def restart(self) -> None:
+        """Take the next chunk as one after a gap: filters and window start anew, a running alarm is held."""
+        self._next_sample = None
+
     def push(self, chunk: Chunk) -> list[Prediction]:
         """Take the next chunk and return the predictions that it completes.
 

@@ -6,7 +6,7 @@ import logging
 import threading
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -205,7 +205,9 @@ class Session:
         return self._logs if self._publisher is None else (self._publisher, *self._logs)
 
     def _loop(self, info: StreamInfo, rows: np.ndarray | None) -> Summary:
-        timeline = Timeline(SampleClock(info.signal, info.speed, self._settings.clock))
+        timeline = Timeline(
+            SampleClock(info.signal, info.speed, self._settings.clock, exact=info.n_samples is not None)
+        )
         opened_s = self._now()
         first_s: float | None = None
         arrived_s = status_s = opened_s
@@ -259,6 +261,7 @@ class Session:
         self._obey(first_s is not None)
         if first_s is not None:
             now = self._now()
+            self._clear_alarm("ended")
             self._report(self._status(now, max(now - status_s, 1e-9), timeline.clock.speed, offset_s), True)
             self._report(Event("ended", now, {"reason": ended}), True)
         return Summary(self.telemetry.summary(), dict(self.telemetry.counts), ended, lost)
@@ -302,7 +305,10 @@ class Session:
         for item in timeline.take(data, received.times):
             if isinstance(item, Event):
                 if item.kind in BREAKS:
+                    self._clear_alarm(item.kind)
                     self._decoder.reset()
+                elif item.kind == "clock_jump":
+                    self._decoder.restart()
                 self._report(item, True)
                 continue
             for prediction in self._decoder.push(item):
@@ -325,8 +331,16 @@ class Session:
         for stage, seconds in output.stages_s().items():
             self.telemetry.time(stage, seconds)
         if prediction.changed is not None:
-            fields = {"last_sample": prediction.last_sample, "level": prediction.level, "quality": prediction.quality}
-            self._report(Event(prediction.changed, prediction.time, fields), True)
+            self._report_change(prediction, prediction.changed, "cleared")
+
+    def _report_change(self, prediction: Prediction, kind: str, reason: str) -> None:
+        fields = {"last_sample": prediction.last_sample, "level": prediction.level, "quality": prediction.quality}
+        self._report(Event(kind, prediction.time, fields | ({"reason": reason} if kind == "alarm_off" else {})), True)
+
+    def _clear_alarm(self, reason: str) -> None:
+        """Report the end of a running alarm that no further prediction can clear."""
+        if self._decoder.decision.alarmed and self.newest is not None:
+            self._report_change(self.newest.prediction, "alarm_off", reason)
 
     def _report(self, event: Event, opened: bool) -> None:
         """Count an event and hand it to the sinks."""
@@ -366,8 +380,3 @@ class Session:
             raise SignalError(
                 f"A stream needs finite samples, got {n_received} without one. Check the amplifier and its electrodes."
             )
-
-
-def summary_record(summary: Summary) -> dict[str, object]:
-    """Return a summary as JSON values."""
-    return asdict(summary)

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from bci.chunk import Chunk
-from bci.clock import Gap, SampleClock
+from bci.clock import Gap, Jump, SampleClock
 from bci.events import Event
 from bci.sources.base import Marker
 
@@ -105,9 +105,16 @@ class Timeline:
             yield Event("resume", marker.time, {"sample": self.clock.next_sample})
 
     def _number(self, data: np.ndarray, times: np.ndarray) -> Iterator[Chunk | Event]:
-        chunks, gaps = self.clock.number(data, times)
-        yield from (gap_event(gap) for gap in gaps)
+        chunks, breaks = self.clock.number(data, times)
+        jumps = []
+        for item in breaks:
+            if isinstance(item, Jump):
+                jumps.append(item)
+            else:
+                yield gap_event(item)
         for chunk in chunks:
+            if jumps and jumps[0].sample == chunk.first_sample:
+                yield jump_event(jumps.pop(0))
             yield from self._parts(chunk)
 
     def _parts(self, chunk: Chunk) -> Iterator[Chunk | Event]:
@@ -126,6 +133,11 @@ def gap_event(gap: Gap) -> Event:
     """Return the event of a gap."""
     fields = {"n_lost": gap.n_lost, "t0": gap.start_s, "t1": gap.stop_s, "filled": gap.filled}
     return Event("gap", gap.stop_s, fields)
+
+
+def jump_event(jump: Jump) -> Event:
+    """Return the event of a clock that went back."""
+    return Event("clock_jump", jump.stop_s, {"jump_s": jump.jump_s, "t0": jump.start_s, "t1": jump.stop_s})
 
 
 def _sample_at(times: np.ndarray, time_s: float) -> int:

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bci.chunk import Signal
-from bci.clock import ClockSpec, Gap, SampleClock
+from bci.clock import ClockSpec, Gap, Jump, SampleClock
 from bci.errors import SpecError
 
 SIGNAL = Signal(250.0, ("C3", "C4"))
@@ -121,16 +121,16 @@ def test_several_gaps_in_one_read():
 
 @st.composite
 def losses(draw):
-    """Draw a regular stream in chunks, of which some (never one of the first four) are lost."""
+    """Draw an exact stream in chunks, of which some (never the first) are lost."""
     sizes = draw(st.lists(st.integers(1, 60), min_size=8, max_size=40))
     stops = np.cumsum(sizes)
     spans = [(int(stop - size), int(stop)) for size, stop in zip(sizes, stops, strict=True)]
-    kept = draw(st.lists(st.booleans(), min_size=len(spans) - 5, max_size=len(spans) - 5))
+    kept = draw(st.lists(st.booleans(), min_size=len(spans) - 2, max_size=len(spans) - 2))
     sfreq = draw(st.sampled_from([100.0, 160.0, 256.0, 1000.0, 4096.0]))
     speed = draw(st.sampled_from([0.5, 1.0, 20.0]))
     start_s = draw(st.floats(0.0, 1e6))
     return (
-        spans[:4] + [s for s, keep in zip(spans[4:-1], kept, strict=True) if keep] + spans[-1:],
+        spans[:1] + [s for s, keep in zip(spans[1:-1], kept, strict=True) if keep] + spans[-1:],
         sfreq,
         speed,
         start_s,
@@ -144,7 +144,7 @@ def test_numbers_survive_any_loss_of_chunks(case):
     spans, sfreq, speed, start_s = case
     n_samples = spans[-1][1]
     data, times = stream(n_samples, sfreq, speed, start_s)
-    clock = SampleClock(Signal(sfreq, SIGNAL.names), speed)
+    clock = SampleClock(Signal(sfreq, SIGNAL.names), speed, exact=True)
     chunks, gaps = feed(clock, data, times, spans)
     assert_numbered(chunks)
     n_received = sum(stop - start for start, stop in spans)
@@ -192,12 +192,78 @@ def test_a_slightly_wrong_rate_is_no_gap():
     assert gaps == []
 
 
-def test_a_step_back_of_the_clock_does_not_hide_later_gaps():
-    data, times = stream(2000)
-    times[500:] -= 30.0
-    chunks, gaps = feed(SampleClock(SIGNAL), data, times, [*regular(1000, 100), (1100, 1108)])
-    assert [(g.n_lost, g.filled) for g in gaps] == [(100, False)]
+def described(breaks):
+    return [
+        (b.n_lost, b.filled, round(b.stop_s, 6)) if isinstance(b, Gap) else (b.sample, round(b.jump_s, 6))
+        for b in breaks
+    ]
+
+
+LOSSES = {
+    "after one sample": [(1, 3)],
+    "after two": [(2, 3)],
+    "after three": [(3, 53)],
+    "a few": [(1, 2), (30, 31), (400, 410), (900, 1500)],
+}
+
+
+@pytest.mark.parametrize("lost", LOSSES.values(), ids=LOSSES)
+@pytest.mark.parametrize("speed", [1.0, 20.0])
+@pytest.mark.parametrize("sfreq", [160.0, 256.0, 1000.0])
+@pytest.mark.parametrize("size", [1, 8, 32, 100, 500, 1000])
+def test_an_exact_stream_shows_each_loss_however_it_is_cut(size, sfreq, speed, lost):
+    data, times = stream(2500, sfreq, speed)
+    kept = np.setdiff1d(np.arange(2500), np.concatenate([np.arange(a, b) for a, b in lost]))
+    clock = SampleClock(Signal(sfreq, SIGNAL.names), speed, exact=True)
+    chunks, gaps = feed(clock, data[:, kept], times[kept], regular(kept.size, size))
+    assert [g.n_lost for g in gaps] == [b - a for a, b in lost]
     assert_numbered(chunks)
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    sfreq=st.sampled_from([160.0, 256.0, 1000.0]),
+    speed=st.sampled_from([1.0, 20.0]),
+    exact=st.booleans(),
+)
+def test_gaps_and_numbers_do_not_depend_on_the_cut(seed, sfreq, speed, exact):
+    """Losses from the first sample on, jitter and steps back: the clock sees samples, not reads."""
+    rng = np.random.default_rng(seed)
+    data, times = stream(3000, sfreq, speed)
+    times += np.repeat(rng.choice([0.0, 0.0, 0.002], 300), 10) * rng.uniform(0, 1)
+    times[rng.integers(1, 3000) :] -= rng.choice([0.0, 0.3, 40.0])
+    starts = rng.choice(np.r_[1:20, 20:2900], 6)
+    kept = np.setdiff1d(np.arange(3000), np.concatenate([np.arange(s, s + rng.integers(1, 80)) for s in starts]))
+    found = []
+    for size in (1, 8, 32, 100, 500, 1000, 3000):
+        clock = SampleClock(Signal(sfreq, SIGNAL.names), speed, exact=exact)
+        chunks, breaks = feed(clock, data[:, kept], times[kept], regular(kept.size, size))
+        numbers = [np.arange(c.first_sample, c.first_sample + c.n_samples) for c in chunks if c.filled is None]
+        found.append((described(breaks), np.concatenate(numbers).tolist()))
+    assert all(one == found[0] for one in found[1:])
+
+
+@pytest.mark.parametrize("back_s", [0.03, 1.0, 30.0])
+@pytest.mark.parametrize("size", [1, 100, 1000])
+def test_a_step_back_of_the_clock_is_reported_and_does_not_hide_later_gaps(back_s, size):
+    """No sample was lost, and the jump is no jitter: a single lost sample right after it shows."""
+    data, times = stream(2000)
+    times[500:] -= back_s
+    kept = np.r_[0:510, 511:1000, 1100:1108]
+    chunks, (jump, *gaps) = feed(SampleClock(SIGNAL), data[:, kept], times[kept], regular(kept.size, size))
+    assert (type(jump), jump.sample) == (Jump, 500)
+    assert (jump.jump_s, jump.start_s, jump.stop_s) == pytest.approx((-back_s, times[499], times[500]), abs=1e-9)
+    assert [(g.n_lost, g.filled) for g in gaps] == [(1, True), (100, False)]
+    assert_numbered(chunks)
+    assert any(chunk.first_sample == 500 for chunk in chunks)
+
+
+def test_a_small_step_back_is_jitter():
+    """A refreshed clock offset must not start the decoder anew."""
+    data, times = stream(2000)
+    times[500:] -= 0.01
+    assert feed(SampleClock(SIGNAL), data, times, regular(2000))[1] == []
 
 
 def test_an_empty_read_changes_nothing():
