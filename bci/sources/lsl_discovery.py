@@ -10,7 +10,7 @@ import pylsl
 from pylsl.util import LostError
 from pylsl.util import TimeoutError as LslTimeout
 
-from bci.errors import StreamError, StreamNotFound, UsageError
+from bci.errors import ChannelMismatch, StreamError, StreamNotFound, UsageError
 
 _KEY = re.compile(r"[A-Za-z_][\w/]*")
 _POLL_S = 0.01
@@ -134,9 +134,18 @@ class Search:
         ------
         StreamNotFound
             If none answers; lists the streams that are there.
+        ChannelMismatch
+            If what answers cannot be read as a description.
         """
         infos = wait_for_results(self._resolver, timeout_s)
         if not infos:
+            malformed = self._resolver.results()
+            if malformed:
+                raise ChannelMismatch(
+                    f"A stream that answers to {self._query!r} must describe itself as LSL asks, got one that liblsl "
+                    f"cannot read: {printable(malformed[0].name())}. "
+                    "Correct its nominal rate and number of channels in the sender."
+                )
             others = ", ".join(str(found(info)) for info in pylsl.resolve_streams(_LIST_WAIT_S))
             raise StreamNotFound(
                 f"No LSL stream answered to {self._query!r} within {timeout_s:g} s. "
@@ -153,27 +162,43 @@ class Search:
         StreamError
             If one has; lists all.
         """
-        answers = self._resolver.results()
+        answers = _readable(self._resolver)
         if len(answers) > 1:
             listed = ", ".join(sorted(str(found(info)) for info in answers))
+            alike = len({(info.source_id(), info.hostname()) for info in answers}) == 1
             raise StreamError(
-                f"One LSL stream must answer to {self._query!r}, got {len(answers)}: {listed}. "
-                "Stop one of them, or choose by source_id=… or hostname=…."
+                f"One LSL stream must answer to {self._query!r}, got {len(answers)}: {listed}. Stop one of them"
+                + ("." if alike else ", or choose by source_id=… or hostname=….")
             )
 
 
 def wait_for_results(resolver: pylsl.ContinuousResolver, timeout_s: float) -> list[pylsl.StreamInfo]:
     """Return what a resolver has found, as soon as that is something, at the latest after `timeout_s`."""
     until = pylsl.local_clock() + timeout_s
-    while not (infos := resolver.results()) and pylsl.local_clock() < until:
+    while not (infos := _readable(resolver)) and pylsl.local_clock() < until:
         time.sleep(_POLL_S)
     return infos
 
 
+def _readable(resolver: pylsl.ContinuousResolver) -> list[pylsl.StreamInfo]:
+    return [info for info in resolver.results() if not _is_malformed(info)]
+
+
+def _is_malformed(info: pylsl.StreamInfo) -> bool:
+    """Whether liblsl could not parse what a stream says of itself; an inlet for it cannot be made."""
+    return info.channel_count() < 1 or pylsl.lib.fmt2string[info.channel_format()] == "undefined"
+
+
 def list_streams(wait_s: float, describe_timeout_s: float = 1.0) -> list[Found]:
-    """Return all streams that answer within `wait_s`, with channel names and units where they tell them."""
+    """Return all streams that answer within `wait_s`, with channel names and units where they tell them.
+
+    One whose description liblsl cannot read is there with its word for that as the name, and format ``undefined``.
+    """
     listed = []
     for info in pylsl.resolve_streams(wait_s):
+        if _is_malformed(info):
+            listed.append(found(info))
+            continue
         labels: tuple[str, ...] = ()
         units: tuple[str, ...] = ()
         try:

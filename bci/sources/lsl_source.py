@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,11 +13,11 @@ import pylsl
 from pylsl.util import LostError
 from pylsl.util import TimeoutError as LslTimeout
 
-from bci.chunk import Signal
-from bci.errors import ChannelMismatch, StreamLost
+from bci.errors import StreamError, StreamLost
 from bci.sources.base import Marker, Received, StreamInfo
-from bci.sources.lsl_discovery import Search, channel_texts, literal, printable, wait_for_results
-from bci.sources.units import common_unit, conversion
+from bci.sources.lsl_description import describe, stream_name
+from bci.sources.lsl_discovery import Search, literal, printable, wait_for_results
+from bci.sources.units import check_unit
 
 log = logging.getLogger(__name__)
 
@@ -39,7 +40,7 @@ class LslSource:
     query : str
         Stream name, or ``key=value`` as for `bci.sources.lsl_discovery.predicate`.
     unit : str or None, default=None
-        Unit of the channels, if the stream does not state it.
+        Unit of channels that state none, or none that is a voltage or a field; without it they are left out.
     resolve_timeout_s : float, default=10.0
         Longest wait for the stream, in seconds.
 
@@ -47,9 +48,16 @@ class LslSource:
     ----------
     n_received : int
         Samples received since `open`.
+
+    Raises
+    ------
+    UsageError
+        If `unit` is not a voltage or a field.
     """
 
     def __init__(self, query: str, unit: str | None = None, resolve_timeout_s: float = 10.0):
+        if unit is not None:
+            check_unit(unit)
         self._query, self._unit, self._resolve_timeout_s = query, unit, resolve_timeout_s
         self._inlet: Any = None
         self._markers: Any = None
@@ -69,7 +77,7 @@ class LslSource:
         StreamError
             If several do.
         ChannelMismatch
-            If its rate is irregular, or names or units of channels are missing.
+            If its rate is irregular, names of channels are missing, or none has a unit.
         StreamLost
             If it leaves meanwhile.
         """
@@ -78,7 +86,7 @@ class LslSource:
         inlet = pylsl.StreamInlet(found, max_buflen=_BUFFER_S, recover=False)
         try:
             full = inlet.info(_OPEN_TIMEOUT_S)
-            info, self._factors = _describe(full, self._unit)
+            self._description = describe(full, self._unit)
             companion = _Companion(full)
             # before the subscription, so that no sample waits for it; takes 0.6 s, in which other streams can answer
             self._offset = ClockOffset(inlet.time_correction(_OPEN_TIMEOUT_S))
@@ -88,27 +96,18 @@ class LslSource:
         except (LostError, LslTimeout) as error:
             self._markers = None
             raise StreamLost(
-                f"Stream {info_name(found)} must stay while it is opened, got: {error} Start the sender again."
+                f"Stream {stream_name(found)} must stay while it is opened, got: {error} Start the sender again."
             ) from error
         self._inlet = inlet
         self._offset_at = pylsl.local_clock()
+        info = self._description.info
         n = max(1, math.ceil(_MAX_READ_S * info.signal.sfreq))
-        self._rows = np.empty((n, info.signal.n_channels), inlet.np_dtype)
+        self._rows = np.empty((n, self._description.n_sent), inlet.np_dtype)
         self._chunk_size = n  # unknown yet: the first read waits a little for more
         self.n_received = 0
         self._n_announced: int | None = None  # by the end marker
         self._last_arrival = self._offset_at
-        return StreamInfo(
-            name=info.name,
-            signal=info.signal,
-            source_id=info.source_id,
-            speed=info.speed,
-            types=info.types,
-            units=info.units,
-            host=info.host,
-            annotated=self._markers is not None,
-            n_samples=info.n_samples,
-        )
+        return replace(info, annotated=self._markers is not None)
 
     def read(self, timeout_s: float) -> Received:
         """Return as soon as there is a sample or a marker, at the latest after `timeout_s`.
@@ -126,6 +125,8 @@ class LslSource:
         ------
         StreamLost
             If the sender has gone away without an end marker, or the source is not open.
+        StreamError
+            If a stamp is not a finite number.
         """
         if self._inlet is None:
             raise StreamLost(f"Stream {self._query!r} must be open to be read, got a closed one. Call open() first.")
@@ -143,6 +144,7 @@ class LslSource:
                 ) from error
             now = pylsl.local_clock()
             if len(stamps):
+                self._check_stamps(stamps)
                 self.n_received += len(stamps)
                 self._last_arrival = now
             markers = self._read_markers()
@@ -176,11 +178,17 @@ class LslSource:
     def _received(
         self, rows: np.ndarray, stamps: np.ndarray, now: float, markers: tuple[Marker, ...], ended: bool
     ) -> Received:
-        if self._factors is None:
-            data = np.array(rows.T, np.float32, order="C")
-        else:
-            data = np.ascontiguousarray((rows * self._factors).T, np.float32)
-        return Received(data, self._offset.local(stamps), now, markers, ended, self._offset.newest_s)
+        return Received(
+            self._description.samples(rows), self._offset.local(stamps), now, markers, ended, self._offset.newest_s
+        )
+
+    def _check_stamps(self, stamps: np.ndarray) -> None:
+        if not np.isfinite(stamps).all():
+            first = int(np.argmin(np.isfinite(stamps)))
+            raise StreamError(
+                f"Stream {self._query!r} must stamp its samples with finite times, got {stamps[first]:g} for sample "
+                f"{self.n_received + first}. Correct the stamps in the sender, or let LSL stamp them."
+            )
 
     def _refresh_offset(self, now: float) -> None:
         if now - self._offset_at < _OFFSET_EVERY_S:
@@ -200,10 +208,14 @@ class LslSource:
                 values, stamp = self._markers.pull_sample(0.0)
                 if values is None:
                     break
-                marker = parse_marker(values[0], float(self._offset.local(np.array([stamp]))[0]))
+                marker = None
+                if math.isfinite(stamp):
+                    marker = parse_marker(values[0], float(self._offset.local(np.array([stamp]))[0]))
                 if marker is None:
                     log.warning(
-                        "marker of %s is no JSON object with a kind: %s", self._query, printable(repr(values[0]))
+                        "marker of %s is no JSON object with a kind and a time: %s",
+                        self._query,
+                        printable(repr(values[0])),
                     )
                     continue
                 markers.append(marker)
@@ -241,64 +253,6 @@ def parse_marker(text: bytes, time: float) -> Marker | None:
     if kind == "end" and (type(n_samples) is not int or n_samples < 0):
         return None
     return Marker(kind, time, fields)
-
-
-def info_name(info: pylsl.StreamInfo) -> str:
-    """Return the quoted, printable name of a stream."""
-    return repr(printable(info.name()))
-
-
-def _describe(full: pylsl.StreamInfo, unit: str | None) -> tuple[StreamInfo, np.ndarray | None]:
-    """Return the description of a stream, and the factors to µV and fT (None if all are 1)."""
-    name, n, sfreq = info_name(full), full.channel_count(), full.nominal_srate()
-    if full.channel_format() == pylsl.cf_string or not (math.isfinite(sfreq) and sfreq > 0):
-        raise ChannelMismatch(
-            f"Stream {name} must carry numbers at a regular rate, got {pylsl.lib.fmt2string[full.channel_format()]} "
-            f"at {sfreq:g} Hz. Choose a signal stream; `bci streams` lists them."
-        )
-    labels = channel_texts(full, "label")
-    if len(labels) != n or not all(labels):
-        raise ChannelMismatch(
-            f"Stream {name} must name its {n} channels in desc/channels/channel/label, got "
-            f"{sum(map(bool, labels))} names. Set the labels in the sender."
-        )
-    repeated = sorted({label for label in labels if labels.count(label) > 1}) if len(set(labels)) < n else []
-    if repeated:
-        raise ChannelMismatch(
-            f"Stream {name} must have different channel names, got repeated: "
-            f"{', '.join(printable(label) for label in repeated[:8])}. Rename them in the sender."
-        )
-    stated = channel_texts(full, "unit")
-    missing = [label for label, text in zip(labels, stated, strict=True) if not text]
-    if missing and unit is None:
-        raise ChannelMismatch(
-            f"Stream {name} must state the unit of its channels in desc/channels/channel/unit, got none for "
-            f"{', '.join(printable(label) for label in missing[:8])}. Pass it, for example --unit uV."
-        )
-    pairs = [conversion(text or str(unit), printable(label)) for label, text in zip(labels, stated, strict=True)]
-    units = tuple(inside for inside, _ in pairs)
-    factors = np.array([factor for _, factor in pairs])
-    replay = full.desc().child("replay")
-    info = StreamInfo(
-        name=full.name(),
-        signal=Signal(sfreq, labels, common_unit(units)),
-        source_id=full.source_id(),
-        speed=_number(replay.child_value("speed"), 1.0),
-        types=channel_texts(full, "type"),
-        units=units,
-        host=full.hostname(),
-        n_samples=int(_number(replay.child_value("n_samples"), 0.0)) or None,
-    )
-    return info, None if (factors == 1).all() else factors
-
-
-def _number(text: str, default: float) -> float:
-    """Return a positive number from an untrusted text."""
-    try:
-        value = float(text)
-    except ValueError:
-        return default
-    return value if math.isfinite(value) and value > 0 else default
 
 
 class ClockOffset:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bci.errors import ChannelMismatch
+from bci.errors import ChannelMismatch, UsageError
 
 _PREFIXES = {"": 0, "m": -3, "milli": -3, "u": -6, "micro": -6, "n": -9, "nano": -9}
 _FIELD_PREFIXES = {**_PREFIXES, "p": -12, "pico": -12, "f": -15, "femto": -15}
@@ -56,6 +56,23 @@ def conversion(unit: str, channel: str = "") -> tuple[str, float]:
         )
     inside, power = _TABLE[key]
     return inside, float(f"1e{power}")
+
+
+def check_unit(unit: str) -> None:
+    """Check what the user gave as ``--unit``.
+
+    Raises
+    ------
+    UsageError
+        If the unit is not known.
+    """
+    try:
+        conversion(unit)
+    except ChannelMismatch as error:
+        raise UsageError(
+            f"--unit needs a voltage (V, mV, uV, nV) or a magnetic field (T, fT, T/m, fT/cm), got {unit!r}. "
+            "EEG is mostly in uV."
+        ) from error
 
 
 def common_unit(units: tuple[str, ...]) -> str:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import itertools
 import json
+import logging
+import math
 import signal
 import subprocess
 import sys
@@ -247,11 +249,8 @@ def test_two_streams_of_one_name_are_both_listed():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (
-            {"units": ("", "uV")},
-            r"must state the unit of its channels .* got none for a\. Pass it, for example --unit uV",
-        ),
-        ({"units": ("uV", "kg")}, r"unit of channel 'b' must be a voltage .* got 'kg'"),
+        ({"units": ("", "")}, r"must state a voltage or field unit .* got a \(none\), b \(none\)\. .* --unit uV"),
+        ({"units": ("g", "")}, r"must state a voltage or field unit .* got a \(g\), b \(none\)\. .* --unit uV"),
         ({"labels": ("", ""), "units": ("", "")}, r"must name its 2 channels .* got 0 names"),
         ({"labels": ("a", ""), "units": ("uV", "uV")}, r"must name its 2 channels .* got 1 names"),
         ({"labels": ("a", "a")}, r"different channel names, got repeated: a\."),
@@ -268,17 +267,77 @@ def test_a_stream_that_cannot_be_used_names_the_remedy(options, message):
 
 
 @pytest.mark.lsl
-def test_units_and_formats_become_float32_microvolts_and_femtotesla():
+@pytest.mark.parametrize(
+    ("units", "unit", "kept", "factors", "left_out"),
+    [
+        (("mV", "uV", ""), "V", "EMX", [1e3, 1, 1e6], ""),
+        (("T", "fT/cm", ""), "fT", "EMX", [1e15, 1, 1], ""),
+        (("mV", "g", ""), None, "E", [1e3], "not in volts are left out: M (g), X (none)"),
+        (("fT", "g", "T"), None, "EX", [1, 1e15], "not in tesla are left out: M (g)"),
+        (("fT", "uV", "T"), None, "M", [1], "not in volts are left out: E (fT), X (T)"),
+        (("fT", "uV", "T"), "fT", "EX", [1, 1e15], "not in tesla are left out: M (uV)"),
+        (("fT", "fT", "T"), "uV", "EMX", [1, 1, 1e15], ""),
+        (("uV", "counts", "uV"), "nV", "EMX", [1, 1e-3, 1], ""),
+    ],
+)
+def test_channels_that_cannot_be_used_are_left_out(units, unit, kept, factors, left_out, caplog):
+    """One accelerometer or trigger must not cost the EEG beside it."""
     name = next(names)
-    there = outlet(name, labels=("E", "M", "X"), units=("mV", "T", ""), form="double64")
-    with opened(name, unit="V") as (source, info):
-        assert info.units == ("uV", "fT", "uV")
+    there = outlet(name, labels=("E", "M", "X"), units=units, form="double64")
+    with caplog.at_level(logging.WARNING), opened(name, unit=unit) as (source, info):
+        columns = ["EMX".index(label) for label in kept]
+        assert info.signal.names == tuple(kept)
+        assert info.signal.unit == ("uV" if info.units[0] == "uV" else "fT")
+        assert len(info.types) == len(info.units) == len(kept)
         values = np.array([[0.0123, 3e-13, 5e-5], [-1.5, -2e-12, 1e-7]])
         there.push_chunk(values, [1.0, 1.5])
         _, data, stamps, _ = read_all(source, until=lambda _: source.n_received == 2)
         assert data.dtype == np.float32
-        np.testing.assert_array_equal(data, (values * [1e3, 1e15, 1e6]).T.astype(np.float32))
+        np.testing.assert_array_equal(data, (values[:, columns] * factors).T.astype(np.float32))
         np.testing.assert_allclose(stamps, [1.0, 1.5], rtol=0, atol=1e-3)  # raw and clock offset, however odd
+    assert left_out in caplog.text
+    assert bool(caplog.messages) == bool(left_out)
+
+
+def test_a_unit_that_is_none_is_refused_before_the_stream_is_looked_for():
+    with pytest.raises(UsageError, match=r"--unit needs a voltage .* got 'foo'\. EEG is mostly in uV"):
+        LslSource("absent", unit="foo")
+
+
+@pytest.mark.lsl
+def test_stamps_that_are_no_numbers_are_refused():
+    name = next(names)
+    there = outlet(name)
+    markers = pylsl.StreamOutlet(pylsl.StreamInfo(f"{name}-annotations", "Markers", 1, 0, "string", "m"))
+    with opened(name) as (source, _):
+        markers.push_sample(['{"kind": "loop"}'], math.nan)
+        there.push_chunk(np.zeros((2, 2), np.float32), [1.0, 2.0])
+        assert not read_all(source, until=lambda _: source.n_received == 2)[3]
+        there.push_sample([0.0, 0.0], math.inf)
+        with pytest.raises(StreamError, match=r"must stamp .* finite times, got inf for sample 2\. Correct the stamps"):
+            source.read(5.0)
+
+
+@pytest.mark.lsl
+def test_a_description_that_liblsl_cannot_read_is_listed_and_refused():
+    source_id = next(names)
+    there = outlet(next(names), sfreq=1e12, source_id=source_id, kind=source_id)
+    assert any(stream.channel_format == "undefined" and not stream.n_channels for stream in list_streams(1.0))
+    with pytest.raises(ChannelMismatch, match=r"must describe itself as LSL asks, .*: \(invalid: stoi\)\. Correct its"):
+        LslSource(f"type={source_id}", resolve_timeout_s=1.0).open()
+    good = outlet(next(names), kind=source_id)
+    with opened(f"type={source_id}") as (_, info):
+        assert info.name == good.get_info().name()
+    del there
+
+
+@pytest.mark.lsl
+def test_two_replays_of_one_file_under_one_name_cannot_be_told_apart():
+    name = next(names)
+    two = [outlet(name, source_id="same"), outlet(name, source_id="same")]
+    with pytest.raises(StreamError, match=rf"must answer to '{name}', got 2: .*\. Stop one of them\.$"):
+        LslSource(name).open()
+    assert len(two) == 2
 
 
 @pytest.mark.lsl
