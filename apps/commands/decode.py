@@ -16,6 +16,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", required=True, metavar="BUNDLE", help="directory or name of a shipped bundle")
     parser.add_argument("--engine", default="auto", help="auto (default), onnx or eager")
     parser.add_argument("--log", type=Path, metavar="FILE", help="write the predictions as JSON Lines")
+    parser.add_argument("--overwrite", action="store_true", help="replace a log that exists")
     parser.add_argument("--picks", help="eeg, meg, all, or channel names joined by commas (default: EEG, else MEG)")
     parser.add_argument("--unit", help="unit of channels for which the file states none, for example uV")
     parser.add_argument(
@@ -29,12 +30,11 @@ def run(args: argparse.Namespace) -> int:
 
     from apps.adapt import adapted
     from bci.serving import serve
-    from bci.sinks.jsonl_sink import check_log
     from bci.sources.recording import open_recording
     from offline.score import score_recording
 
     if args.log is not None:
-        check_log(args.log)
+        _check_log(args.log, args.file, args.overwrite)
     recording = adapted(open_recording(args.file, unit=args.unit, picks=args.picks), args.model if args.adapt else None)
     served = serve(args.model, args.engine)
     bundle = served.bundle
@@ -45,6 +45,7 @@ def run(args: argparse.Namespace) -> int:
     if args.log is not None:
         _write_log(args.log, predictions, bundle.decision.classes)
     _print_summary(predictions, bundle.decision.classes)
+    print(served.engine_report)
     length_s = recording.n_samples / recording.signal.sfreq
     print(
         f"{len(predictions)} predictions over {length_s:.1f} s in {spent_s:.2f} s "
@@ -52,6 +53,19 @@ def run(args: argparse.Namespace) -> int:
         + (f" Log: {args.log}" if args.log else "")
     )
     return 0
+
+
+def _check_log(log: Path, recording: Path, overwrite: bool) -> None:
+    from bci.errors import UsageError
+    from bci.sinks.jsonl_sink import check_log
+
+    check_log(log)
+    if not log.exists():
+        return
+    if recording.exists() and log.samefile(recording):
+        raise UsageError(f"The log needs a file of its own, got the recording {recording}. Choose another name.")
+    if not overwrite:
+        raise UsageError(f"The log needs a new file, got {log}, which exists. Choose another name, or add --overwrite.")
 
 
 def _write_log(path: Path, predictions: list[Prediction], classes: tuple[str, ...]) -> None:
@@ -76,11 +90,13 @@ def _print_summary(predictions: list[Prediction], classes: tuple[str, ...]) -> N
     import numpy as np
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     probabilities = np.stack([p.probabilities for p in predictions])
     table = Table("class", "mean probability", "windows won")
     for i, name in enumerate(classes):
-        table.add_row(name, f"{probabilities[:, i].mean():.3f}", str(int((probabilities.argmax(1) == i).sum())))
+        row = Text(name)  # a name may hold brackets, which rich would take for markup
+        table.add_row(row, f"{probabilities[:, i].mean():.3f}", str(int((probabilities.argmax(1) == i).sum())))
     Console().print(table)
     for p in predictions:
         if p.changed is not None:

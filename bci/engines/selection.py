@@ -39,7 +39,7 @@ class EngineReport:
     parity_error : float
         Largest difference to eager float32, relative to the largest logit or 1.
     passed_over : tuple of str
-        Engines that ``auto`` could not build, with the reason.
+        Engines that ``auto`` could not build or that differ from eager float32, with the reason.
     """
 
     name: str
@@ -47,6 +47,14 @@ class EngineReport:
     build_s: float
     parity_error: float
     passed_over: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        """Return one line for people."""
+        line = (
+            f"Engine {self.name} ({self.precision}), built in {self.build_s:.2f} s, "
+            f"differs from eager fp32 by {self.parity_error:.1e} of the largest logit."
+        )
+        return f"{line} Passed over: {' '.join(self.passed_over)}" if self.passed_over else line
 
 
 def build_engine(
@@ -77,9 +85,9 @@ def build_engine(
     UsageError
         If the name is unknown.
     EngineError
-        If the engine cannot be built.
+        If the engine, or with ``auto`` every one, cannot be built.
     ParityError
-        If it differs from eager float32 by more than `PARITY_LIMIT`.
+        If it, or with ``auto`` the last, differs from eager float32 by more than `PARITY_LIMIT`.
     """
     if name != "auto" and name not in ENGINES:
         raise UsageError(f"There is no engine {name!r}. Known: auto, {', '.join(ENGINES)}.")
@@ -89,8 +97,10 @@ def build_engine(
     for candidate in ENGINES:
         try:
             return _build(candidate, network, example, key, precision, tuple(passed_over))
-        except EngineError as error:
-            passed_over.append(f"{candidate}: {error}")
+        except (EngineError, ParityError) as error:
+            if isinstance(error, ParityError) and candidate == ENGINES[-1]:
+                raise
+            passed_over.append(f"{candidate}: {' '.join(str(error).split())}")
             log.info("engine %s passed over: %s", candidate, error)
     raise EngineError(f"No engine could be built. {' '.join(passed_over)}")
 

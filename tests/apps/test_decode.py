@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import mne
 import numpy as np
@@ -48,7 +49,8 @@ def test_a_file_is_scored_and_logged(file, model, tmp_path, capsys):
     records = [json.loads(line) for line in log.read_text().splitlines()]
     assert len(records) == 37  # 177 frames of 1 s every 1/16 s; windows of 32 frames, every 4
     assert f"{len(records)} predictions over 12.0 s" in out
-    assert "engine onnx" in out
+    assert "Engine onnx (fp32), built in " in out
+    assert "Passed over" not in out
     assert all(name in out for name in CLASSES)
     assert str(log) in out
     assert [r["index"] for r in records] == list(range(len(records)))
@@ -144,6 +146,50 @@ def test_wrong_usage(file, model, log, capsys):
     refused(capsys, ["decode", "--model", model], 2, "file")
 
 
+def test_a_log_that_exists_is_kept_unless_overwritten(file, model, tmp_path, capsys):
+    log = tmp_path / "log.jsonl"
+    log.write_text("the last run\n")
+    command = ["decode", file, "--model", model, "--engine", "eager", "--log", str(log)]
+    refused(
+        capsys, command, 2, "The log needs a new file, got", "which exists. Choose another name, or add --overwrite"
+    )
+    assert log.read_text() == "the last run\n"
+    assert main([*command, "--overwrite"]) == 0
+    assert json.loads(log.read_text().splitlines()[0])["kind"] == "prediction"
+
+
+@pytest.mark.parametrize("how", ["itself", "link", "hard link"])
+def test_the_recording_is_never_the_log(file, model, tmp_path, how, capsys):
+    victim = tmp_path / "victim_raw.fif"
+    shutil.copy2(file, victim)
+    log = victim if how == "itself" else tmp_path / "other.jsonl"
+    if how == "link":
+        log.symlink_to(victim)
+    elif how == "hard link":
+        log.hardlink_to(victim)
+    before = victim.read_bytes()
+    for more in ([], ["--overwrite"]):
+        refused(capsys, ["decode", str(victim), "--model", model, "--log", str(log), *more], 2,
+                "The log needs a file of its own, got the recording")  # fmt: skip
+    assert victim.read_bytes() == before
+
+
+def test_markup_in_a_class_name_is_text(file, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("tests.bundles.CLASSES", ("[/seizure]", "seizure"))
+    model = write_random_bundle(tmp_path / "markup", SIGNAL).path
+    assert main(["decode", file, "--model", str(model), "--engine", "eager"]) == 0
+    assert "[/seizure]" in capsys.readouterr().out
+
+
+def test_what_auto_passed_over_is_said(file, model, tmp_path, monkeypatch, capsys):
+    (tmp_path / "file").write_text("not a folder")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    assert main(["decode", file, "--model", model]) == 0
+    out = capsys.readouterr().out
+    assert "Engine eager (fp32), built in " in out
+    assert "Passed over: onnx: The onnx engine needs a cache folder that can be written" in out
+
+
 def test_a_log_that_cannot_be_written_to_the_end_leaves_what_was_there(file, model, tmp_path, monkeypatch, capsys):
     log = tmp_path / "log.jsonl"
     log.write_text("the last run\n")
@@ -152,7 +198,7 @@ def test_a_log_that_cannot_be_written_to_the_end_leaves_what_was_there(file, mod
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("os.replace", full)
-    refused(capsys, ["decode", file, "--model", model, "--engine", "eager", "--log", str(log)], 2,
+    refused(capsys, ["decode", file, "--model", model, "--engine", "eager", "--log", str(log), "--overwrite"], 2,
             "The log needs a file that can be written, got", "No space left on device")  # fmt: skip
     assert log.read_text() == "the last run\n"
     assert [p.name for p in tmp_path.iterdir()] == ["log.jsonl"]

@@ -46,7 +46,15 @@ def test_a_good_bundle_passes_with_its_numbers(original, engine, capsys):
     assert f"tiny on {'eager' if engine == 'eager' else 'onnx'} (fp32)" in out
     for row in ("files and schema", "features, relative", "logits, relative", "probabilities", "engine against eager"):
         assert row in out
-    assert "golden predictions reproduced; engine built in" in out
+    assert f"Engine {'eager' if engine == 'eager' else 'onnx'} (fp32), built in " in out
+    assert "golden predictions reproduced." in out
+
+
+def test_markup_in_the_name_of_a_bundle_is_text(folder, capsys):
+    manifest = json.loads((folder / "manifest.json").read_text())
+    (folder / "manifest.json").write_text(json.dumps(manifest | {"name": "[/bold]"}))
+    assert main(["verify", str(folder), "--engine", "eager"]) == 0
+    assert "[/bold] on eager (fp32)" in capsys.readouterr().out
 
 
 def test_weights_that_are_not_those_of_the_golden_run_fail_with_the_numbers(folder, capsys):

@@ -153,6 +153,14 @@ def test_a_cache_of_another_network_of_the_same_shape_is_refused(cached):
         build_engine("onnx", other, windows(other), KEY)
 
 
+def test_auto_passes_over_an_engine_that_differs(cached):
+    other = network_of("eegnet", seed=1)
+    engine, report = build_engine("auto", other, windows(other), KEY)
+    assert engine.name == "eager"
+    assert str(report).startswith("Engine eager (fp32), built in ")
+    assert "Passed over: onnx: Engine onnx differs from eager fp32 by " in str(report)
+
+
 def test_a_cache_that_cannot_be_written_leaves_eager(small, tmp_path, monkeypatch):
     (tmp_path / "file").write_text("not a folder")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
@@ -213,6 +221,8 @@ def test_a_network_that_overflows_fails_the_comparison():
 
     with pytest.raises(ParityError, match=r"Engine eager differs from eager fp32 by nan"):
         build_engine("eager", Overflow(), np.zeros((2, 4, 8), np.float32), KEY)
+    with pytest.raises(ParityError, match=r"Engine eager differs from eager fp32 by nan"):
+        build_engine("auto", Overflow(), np.zeros((2, 4, 8), np.float32), KEY)  # the last one cannot be passed over
 
 
 def test_parity_error_is_relative_to_the_largest_logit():
@@ -246,6 +256,6 @@ except EngineError as error:
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120)
     report, refusal = done.stdout.strip().splitlines()
-    assert "name='eager'" in report
+    assert report.startswith("Engine eager (fp32)")
     assert f"The onnx engine needs {missing}. Install it: pip install onnxruntime onnxscript." in report
     assert f"The onnx engine needs {missing}. Install it: pip install onnxruntime onnxscript." in refusal
