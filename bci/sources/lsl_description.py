@@ -129,8 +129,8 @@ def _conversions(
     if not pairs:
         got = _listed([f"{label} ({text or 'none'})" for label, text in zip(labels, stated, strict=True)])
         raise ChannelMismatch(
-            f"Stream {name} must state a voltage or field unit in desc/channels/channel/unit, got {got}. "
-            "Pass it, for example --unit uV."
+            f"Stream {name} must state the unit of its channels in desc/channels/channel/unit, a voltage or a magnetic "
+            f"field, got {got}. Pass it, for example --unit uV."
         )
     electric = unit is None or conversion(unit)[0] == "uV"
     if not any((inside == "uV") == electric for inside, _ in pairs.values()):

@@ -30,9 +30,14 @@ class LslOutlets:
         Speed of the replay, for the description.
     n_samples : int
         Samples of one pass, for the description.
+    first_sample : int
+        Number in the feed of the first sample that is sent, for the description. A consumer counts from there: its
+        sample 0 is this one, unless it comes late, and later samples keep their distance until a loop or a seek.
     """
 
-    def __init__(self, feed: Feed, name: str, source_id: str, file: str, speed: float, n_samples: int):
+    def __init__(
+        self, feed: Feed, name: str, source_id: str, file: str, speed: float, n_samples: int, first_sample: int
+    ):
         kind = "MEG" if all(unit != "uV" for unit in feed.units) else "EEG"
         signal = feed.signal
         info = pylsl.StreamInfo(name, kind, signal.n_channels, signal.sfreq, "float32", source_id)
@@ -46,6 +51,7 @@ class LslOutlets:
         replay.append_child_value("speed", f"{speed:.17g}")
         replay.append_child_value("file", file)
         replay.append_child_value("n_samples", str(n_samples))
+        replay.append_child_value("first_sample", str(first_sample))
         marker_info = pylsl.StreamInfo(
             f"{name}-annotations", "Markers", 1, pylsl.IRREGULAR_RATE, "string", f"{source_id}-annotations"
         )

@@ -67,5 +67,14 @@ def lsl_player(feed: Feed, name: str, identity: str, file: str, settings: Player
     """
     start, stop = settings.stretch(feed)
     source_id = "bci-" + hashlib.sha256(f"{name}:{identity}".encode()).hexdigest()[:16]
-    outlets = LslOutlets(feed, name, source_id, file, settings.speed, stop - start)
+    outlets = LslOutlets(feed, name, source_id, file, settings.speed, stop - start, _first_recorded(feed, start))
     return Player(feed, outlets, settings, clock=pylsl.local_clock)
+
+
+def _first_recorded(feed: Feed, start: int) -> int:
+    """Return the first sample from `start` on that does not lie in a gap, which is not sent."""
+    first = start
+    for gap_start, gap_stop in feed.gaps:
+        if gap_start <= first < gap_stop:
+            first = gap_stop
+    return first

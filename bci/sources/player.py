@@ -102,12 +102,14 @@ class PlayerSettings:
             If `feed` does not have them, or cannot be played like that.
         """
         rate = feed.signal.sfreq
-        start = round(self.start_s * rate)
-        stop = feed.n_samples if self.stop_s is None else round(self.stop_s * rate)
+        length_s = feed.n_samples / rate
+        stop_s = length_s if self.stop_s is None else self.stop_s
+        exact = (self.start_s * rate, stop_s * rate)
+        start, stop = (round(n) if math.isfinite(n) else -1 for n in exact)
         if not 0 <= start < stop <= feed.n_samples:
             raise SpecError(
-                f"A replay needs 0 <= start < stop <= {feed.n_samples / rate:g} s (the recording's length), "
-                f"got start={self.start_s:g} s, stop={stop / rate:g} s."
+                f"A replay needs 0 <= start < stop <= {length_s:g} s (the recording's length), "
+                f"got start={self.start_s:g} s, stop={stop_s:g} s."
             )
         if not feed.seekable and (self.loop or start):
             raise SpecError("A simulation plays once from its start, got loop or a later start. Leave them out.")
@@ -198,7 +200,8 @@ class Player:
 
     def seek(self, seconds: float) -> None:
         """Jump to a time of the recording; consumers get a ``seek`` marker with the new first sample."""
-        sample = round(seconds * self.feed.signal.sfreq)
+        exact = seconds * self.feed.signal.sfreq
+        sample = round(exact) if math.isfinite(exact) else -1
         if not self.feed.seekable or not self._start <= sample < self._stop:
             rate = self.feed.signal.sfreq
             raise SpecError(

@@ -9,6 +9,7 @@ import re
 import struct
 import warnings
 import zlib
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -18,12 +19,13 @@ import numpy as np
 from scipy.io.matlab import MatReadError
 
 from bci.chunk import Signal
-from bci.errors import ChannelMismatch, RecordingError
+from bci.errors import ChannelMismatch, RecordingError, UsageError
 from bci.sources.base import Annotation
-from bci.sources.units import common_unit, conversion
+from bci.sources.units import check_unit, common_unit, conversion
 
 _VOLTAGE_TYPES = ("eeg", "ecog", "seeg", "dbs")
 _FIELD_TYPES = ("mag", "grad")
+_KINDS = ("eeg", "meg", "all")
 _SI_UNITS = {"mag": "T", "grad": "T/m"}  # what MNE returns; everything else comes in V
 _SCALED_BY_MNE = ("V", "mV", "uV", "µV", "μV", "\x83\xcaV")  # its readers return other units as they are
 _NO_UNIT = -1  # FIFF_UNIT_NONE
@@ -161,7 +163,12 @@ def open_recording(path: str | Path, unit: str | None = None, picks: str | Seque
     RecordingError
         If the path is missing, the file cannot be read, it lacks the channels or
         their unit, or no sample is finite.
+    UsageError
+        If `unit` is not a voltage or a field, or `picks` names no channel or one twice.
     """
+    if unit is not None:
+        check_unit(unit)
+    names = _names(picks)
     path = Path(path)
     if not path.exists():
         raise RecordingError(f"A recording needs an existing file, got {str(path)!r}. Check the path.")
@@ -174,9 +181,8 @@ def open_recording(path: str | Path, unit: str | None = None, picks: str | Seque
     except _READER_ERRORS as error:
         raise _unreadable(path, error) from error
     _report_truncation(path, [str(warning.message) for warning in said])
-    chosen = _picks(path, raw, picks)
-    named = picks not in (None, "eeg", "meg", "all")
-    chosen, units, factors = _units(path, raw, chosen, unit, named)
+    chosen = _kinds(path, raw, picks) if names is None else _named(path, raw, names)
+    chosen, units, factors = _units(path, raw, chosen, unit, named=names is not None)
     recording = Recording(path, raw, chosen, units, factors)
     _need_finite_sample(recording)
     return recording
@@ -213,29 +219,43 @@ def _rates_differ(path: Path) -> bool:
     return len(signals) > 1
 
 
-def _picks(path: Path, raw: Any, picks: str | Sequence[str] | None) -> np.ndarray:
+def _names(picks: str | Sequence[str] | None) -> list[str] | None:
+    """Return the channels that are picked by name; None if they are picked by kind."""
+    if picks in (None, *_KINDS):
+        return None
+    names = [name.strip() for name in picks.split(",")] if isinstance(picks, str) else list(picks or ())
+    repeated = sorted(name for name, n in Counter(names).items() if n > 1 and name)
+    if repeated or not names or not all(names):
+        got = f"repeated: {', '.join(repeated)}" if repeated else f"{','.join(names)!r}"
+        raise UsageError(
+            "--picks needs eeg, meg, all, or channel names joined by commas, each once, "
+            f"got {got}. Name every channel once."
+        )
+    return names
+
+
+def _named(path: Path, raw: Any, names: Sequence[str]) -> np.ndarray:
+    missing = [name for name in names if name not in raw.ch_names]
+    if missing:
+        raise RecordingError(
+            f"{path.name} must have the channels asked for, missing: {', '.join(missing)}. "
+            f"It has: {', '.join(raw.ch_names)}."
+        )
+    return np.array([raw.ch_names.index(name) for name in names])
+
+
+def _kinds(path: Path, raw: Any, picks: Any) -> np.ndarray:
     kinds = raw.get_channel_types()
-    if picks is not None and not isinstance(picks, str):
-        missing = [name for name in picks if name not in raw.ch_names]
-        if missing or not picks:
-            raise RecordingError(
-                f"{path.name} must have the channels asked for, missing: "
-                f"{', '.join(missing) or 'no name given'}. "
-                f"It has: {', '.join(raw.ch_names)}."
-            )
-        return np.array([raw.ch_names.index(name) for name in picks])
     voltage = [i for i, kind in enumerate(kinds) if kind in _VOLTAGE_TYPES]
     field = [i for i, kind in enumerate(kinds) if kind in _FIELD_TYPES]
-    chosen = {None: voltage or field, "eeg": voltage, "meg": field, "all": sorted(voltage + field)}
-    if picks is not None and picks not in chosen:
-        return _picks(path, raw, [name.strip() for name in picks.split(",")])
-    if not chosen[picks]:
+    chosen = {None: voltage or field, "eeg": voltage, "meg": field, "all": sorted(voltage + field)}[picks]
+    if not chosen:
         found = ", ".join(f"{kinds.count(kind)} {kind}" for kind in sorted(set(kinds)))
         raise RecordingError(
             f"{path.name} must have {'EEG or MEG' if picks in (None, 'all') else picks.upper()} channels, "
             f"got {found}. Name channels with --picks."
         )
-    return np.array(chosen[picks])
+    return np.array(chosen)
 
 
 def _units(

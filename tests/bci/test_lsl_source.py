@@ -19,6 +19,7 @@ import pytest
 
 from bci.errors import ChannelMismatch, SpecError, StreamError, StreamLost, StreamNotFound, UsageError
 from bci.sources.lsl_discovery import list_streams, predicate, printable
+from bci.sources.lsl_player import recording_player
 from bci.sources.lsl_source import ClockOffset, LslSource, parse_marker
 from bci.sources.patient_source import PatientFeed, patient_player
 from bci.sources.player import PlayerSettings
@@ -126,13 +127,26 @@ def test_the_description_of_a_replay(recording):
     assert info.get_channel_labels() == list(recording.signal.names)
     assert (info.get_channel_units(), info.get_channel_types()) == (["uV"] * 5, ["eeg"] * 5)
     described = info.desc().child("replay")
-    assert [described.child_value(key) for key in ("speed", "file", "n_samples")] == [
-        "1.5",
-        "patient one_raw.fif",
-        "500",
-    ]
+    keys = ("speed", "file", "n_samples", "first_sample")
+    assert [described.child_value(key) for key in keys] == ["1.5", "patient one_raw.fif", "500", "250"]
     assert (marker.type(), marker.nominal_srate(), marker.channel_count()) == ("Markers", 0.0, 1)
     assert marker.source_id() == f"{info.source_id()}-annotations"
+
+
+@pytest.mark.lsl
+@pytest.mark.parametrize(("start_s", "first"), [(0.0, 100), (0.2, 100), (0.5, 125)])
+def test_the_first_sample_is_the_first_that_is_sent(tmp_path, start_s, first):
+    """A file that begins with a gap is counted from its start, what a consumer gets from the end of the gap."""
+    info = mne.create_info(["C3"], SFREQ, "eeg", verbose="error")
+    raw = mne.io.RawArray(np.full((1, N_SAMPLES), 1e-6), info, verbose="error")
+    raw.set_annotations(mne.Annotations([0.0], [0.4], ["BAD_ACQ_SKIP"]), verbose="error")
+    raw.save(tmp_path / "a_raw.fif", verbose="error")
+    name = next(names)
+    player = recording_player(open_recording(tmp_path / "a_raw.fif"), name, PlayerSettings(start_s=start_s))
+    described = pylsl.StreamInlet(pylsl.resolve_byprop("name", name, 1, 5.0)[0]).info(5.0).desc().child("replay")
+    player.stop()
+    player.run()
+    assert described.child_value("first_sample") == str(first)
 
 
 @pytest.mark.lsl
@@ -181,6 +195,11 @@ def test_a_killed_sender_is_a_lost_stream(recording):
     [
         (["nowhere.fif"], 1, "needs an existing file, got 'nowhere.fif'"),
         (["{file}", "--stop", "99"], 2, "0 <= start < stop <= 4 s"),
+        (["{file}", "--start", "nan"], 2, "0 <= start < stop <= 4 s"),
+        (["{file}", "--stop", "inf"], 2, "0 <= start < stop <= 4 s"),
+        (["{file}", "--picks", "C3,C3"], 2, "got repeated: C3. Name every channel once"),
+        (["{file}", "--picks", ","], 2, "got ','. Name every channel once"),
+        (["{file}", "--unit", "foo"], 2, "--unit needs a voltage"),
         (["{file}", "--speed", "0"], 2, "speed above 0, got 0"),
         (["{file}", "--chunk-size", "0"], 2, "at least 1 sample, got 0"),
         (["{file}", "--picks", "Pz"], 1, "missing: Pz. It has: Fp1, C3"),
@@ -249,8 +268,8 @@ def test_two_streams_of_one_name_are_both_listed():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"units": ("", "")}, r"must state a voltage or field unit .* got a \(none\), b \(none\)\. .* --unit uV"),
-        ({"units": ("g", "")}, r"must state a voltage or field unit .* got a \(g\), b \(none\)\. .* --unit uV"),
+        ({"units": ("", "")}, r"must state the unit of its channels .* got a \(none\), b \(none\)\. .* --unit uV"),
+        ({"units": ("g", "")}, r"must state the unit of its channels .* got a \(g\), b \(none\)\. .* --unit uV"),
         ({"labels": ("", ""), "units": ("", "")}, r"must name its 2 channels .* got 0 names"),
         ({"labels": ("a", ""), "units": ("uV", "uV")}, r"must name its 2 channels .* got 1 names"),
         ({"labels": ("a", "a")}, r"different channel names, got repeated: a\."),

@@ -264,6 +264,9 @@ def test_speed_changes_from_the_next_sample_on():
         ({"start_s": 5.0, "stop_s": 5.0}, r"0 <= start < stop <= 10 s .* got start=5 s, stop=5 s"),
         ({"stop_s": 11.0}, r"0 <= start < stop <= 10 s"),
         ({"start_s": -1.0}, r"0 <= start < stop <= 10 s"),
+        ({"start_s": float("nan")}, r"0 <= start < stop <= 10 s .* got start=nan s, stop=10 s"),
+        ({"stop_s": float("inf")}, r"0 <= start < stop <= 10 s .* got start=0 s, stop=inf s"),
+        ({"stop_s": 1e308}, r"0 <= start < stop <= 10 s .* stop=1e\+308 s"),
     ],
 )
 def test_impossible_settings(settings, message):
@@ -279,6 +282,8 @@ def test_a_simulation_plays_once_from_its_start():
     player = Player(feed, FakeOutlets(clock), PlayerSettings(), clock, clock.sleep)
     with pytest.raises(SpecError, match=r"needs a recording and a time in \[0, 10\) s, got 2 s"):
         player.seek(2.0)
+    with pytest.raises(SpecError, match=r"needs a recording and a time in .* got nan s"):
+        player.seek(float("nan"))
     with pytest.raises(SpecError, match="speed above 0, got -1"):
         player.set_speed(-1.0)
 

@@ -12,7 +12,7 @@ import mne
 import numpy as np
 import pytest
 
-from bci.errors import ChannelMismatch, RecordingError, SpecError, StreamLost
+from bci.errors import ChannelMismatch, RecordingError, SpecError, StreamLost, UsageError
 from bci.sources.file_source import FileSource
 from bci.sources.recording import open_recording
 from bci.sources.units import common_unit, conversion
@@ -133,6 +133,21 @@ def test_channels_by_name_keep_the_order_asked_for(tmp_path, volts):
     assert open_recording(path, picks="C2, C1").signal.names == ("C2", "C1")
     with pytest.raises(RecordingError, match=r"channels asked for, missing: Cz\. It has: C0, C1, C2"):
         open_recording(path, picks=["C0", "Cz"])
+
+
+@pytest.mark.parametrize(
+    ("picks", "got"),
+    [("C3,C3", "repeated: C3"), (["C3", "C3"], "repeated: C3"), (",", "','"), ("C3,", "'C3,'"), ("", "''"), ([], "''")],
+)
+def test_picks_that_are_none_are_refused_before_the_file_is_opened(picks, got):
+    with pytest.raises(UsageError, match=rf"--picks needs eeg, meg, all, or channel names .* got {got}\. Name every"):
+        open_recording("nowhere.fif", picks=picks)
+
+
+def test_a_unit_that_is_none_is_refused_even_if_the_file_states_its_own(tmp_path, volts):
+    path = write_fif(tmp_path / "a_raw.fif", volts)
+    with pytest.raises(UsageError, match=r"--unit needs a voltage .* got 'foo'"):
+        open_recording(path, unit="foo")
 
 
 def test_missing_path():
