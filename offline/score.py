@@ -1,6 +1,7 @@
-"""Decode a whole recording at once: the independent reference of the streaming decoder.
+"""Decode a whole recording: the independent reference of the streaming decoder.
 
-The pipeline sees each stretch of the recording in one call, windows are cut by index, and the network runs in batches.
+The pipeline sees each stretch of the recording in blocks of minutes, so that memory does not grow with the recording;
+windows are cut by index, and the network runs in batches.
 Nothing here uses `bci.decoder.Decoder` or a ring.
 """
 
@@ -17,12 +18,13 @@ from bci.decoder import Ledger, Prediction
 from bci.engines.base import Engine
 from bci.errors import RecordingError
 from bci.matching import channel_rows
-from bci.pipeline import Pipeline, PipelineSpec, window_starts
+from bci.pipeline import Block, Pipeline, PipelineSpec
 from bci.serving import windows_at
 from bci.sources.adapted import AdaptedRecording
 from bci.sources.recording import Recording
 
 BATCH = 64
+BLOCK_S = 300.0
 NO_LEDGER = Ledger(0.0, 0.0, 0.0, 0.0)
 
 
@@ -32,17 +34,15 @@ class Stretch:
 
     Parameters
     ----------
-    data : ndarray of float32, shape (n_channels, n_samples)
-        Samples, short gaps filled.
-    filled : ndarray of bool, shape (n_samples,)
-        Where they were made up.
-    first_sample : int
-        Index of the first in the recording.
+    start, stop : int
+        First sample in the recording, and the one after the last.
+    short_gaps : tuple of (int, int)
+        Gaps ``[start, stop)`` inside it that are filled.
     """
 
-    data: np.ndarray
-    filled: np.ndarray
-    first_sample: int
+    start: int
+    stop: int
+    short_gaps: tuple[tuple[int, int], ...]
 
 
 def score_recording(
@@ -51,6 +51,7 @@ def score_recording(
     engine: Engine,
     decision: DecisionSpec,
     clock: ClockSpec | None = None,
+    block_s: float = BLOCK_S,
 ) -> list[Prediction]:
     """Decode a recording.
 
@@ -63,6 +64,8 @@ def score_recording(
     decision : DecisionSpec
     clock : ClockSpec or None, default=None
         Rule for gaps; None takes the default of live sessions.
+    block_s : float, default=300.0
+        How much is read and filtered at once, in seconds; bounds the memory, changes no prediction.
 
     Returns
     -------
@@ -80,9 +83,11 @@ def score_recording(
     running = pipeline.build()
     judge = Decision(decision, pipeline.window.hop_s)
     predictions: list[Prediction] = []
-    for stretch in stretches(recording, rows, (clock or ClockSpec()).max_fill_s):
+    n_samples = max(1, round(block_s * recording.signal.sfreq))
+    for stretch in stretches(recording, (clock or ClockSpec()).max_fill_s):
         judge.restart()
-        predictions += _score_stretch(stretch, running, engine, judge, len(predictions))
+        blocks = read_blocks(recording, rows, stretch, n_samples)
+        predictions += _score_stretch(blocks, stretch, running, engine, judge, len(predictions))
     if not predictions:
         raise RecordingError(
             f"{recording.path.name} must hold at least one window of {pipeline.window.length_s:g} s, "
@@ -91,55 +96,121 @@ def score_recording(
     return predictions
 
 
-def stretches(recording: Recording | AdaptedRecording, rows: np.ndarray, max_fill_s: float) -> Iterator[Stretch]:
-    """Yield the stretches of a recording between gaps longer than `max_fill_s`, with shorter ones filled linearly."""
+def stretches(recording: Recording | AdaptedRecording, max_fill_s: float) -> list[Stretch]:
+    """Return what lies between the gaps that are longer than `max_fill_s`, or at an end of the recording."""
     sfreq = recording.signal.sfreq
-    short = [(a, b) for a, b in recording.gaps if a > 0 and b < recording.n_samples and b - a <= max_fill_s * sfreq]
-    long = [gap for gap in recording.gaps if gap not in short]
+    gaps = _joined_gaps(recording.gaps)
+    short = [(a, b) for a, b in gaps if a > 0 and b < recording.n_samples and b - a <= max_fill_s * sfreq]
+    long = [gap for gap in gaps if gap not in short]
     begins = [0, *[b for _, b in long]]
     ends = [*[a for a, _ in long], recording.n_samples]
-    for begin, end in zip(begins, ends, strict=True):
-        if begin >= end:
-            continue
-        data = recording.read(begin, end)[rows]
-        filled = np.zeros(end - begin, dtype=bool)
-        for a, b in ((a - begin, b - begin) for a, b in short if begin < a and b < end):
-            share = np.arange(1, b - a + 1) / (b - a + 1)
-            data[:, a:b] = data[:, a - 1, None] + (data[:, b] - data[:, a - 1])[:, None] * share
-            filled[a:b] = True
-        yield Stretch(data, filled, begin)
+    return [
+        Stretch(begin, end, tuple((a, b) for a, b in short if begin < a and b < end))
+        for begin, end in zip(begins, ends, strict=True)
+        if begin < end
+    ]
+
+
+def read_blocks(
+    recording: Recording | AdaptedRecording, rows: np.ndarray, stretch: Stretch, n_samples: int
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Read a stretch in blocks of at most `n_samples`.
+
+    Yields
+    ------
+    data : ndarray of float32, shape (n_rows, n)
+        Samples, with short gaps filled linearly, also those that reach over the block's ends.
+    filled : ndarray of bool, shape (n,)
+        Where they were made up.
+    """
+    for start in range(stretch.start, stretch.stop, n_samples):
+        stop = min(start + n_samples, stretch.stop)
+        data = recording.read(start, stop)[rows]
+        filled = np.zeros(stop - start, dtype=bool)
+        for a, b in stretch.short_gaps:
+            first, last = max(a, start), min(b, stop)
+            if first >= last:
+                continue
+            before, after = recording.read(a - 1, a)[rows], recording.read(b, b + 1)[rows]
+            share = np.arange(first - a + 1, last - a + 1) / (b - a + 1)
+            data[:, first - start : last - start] = before + (after - before) * share
+            filled[first - start : last - start] = True
+        yield data, filled
+
+
+def _joined_gaps(gaps: tuple[tuple[int, int], ...]) -> list[tuple[int, int]]:
+    """Join gaps that touch: those of a resampled recording may."""
+    joined: list[tuple[int, int]] = []
+    for a, b in sorted(gaps):
+        if joined and a <= joined[-1][1]:
+            a, b = joined[-1][0], max(b, joined.pop()[1])
+        joined.append((a, b))
+    return joined
 
 
 def _score_stretch(
-    stretch: Stretch, pipeline: Pipeline, engine: Engine, judge: Decision, n_before: int
+    blocks: Iterator[tuple[np.ndarray, np.ndarray]],
+    stretch: Stretch,
+    pipeline: Pipeline,
+    engine: Engine,
+    judge: Decision,
+    n_before: int,
 ) -> list[Prediction]:
     pipeline.reset()
-    block = pipeline.process(stretch.data, stretch.filled)
-    n = pipeline.window_frames
-    starts = window_starts(block.data.shape[-1], pipeline)
-    columns = block.data.astype(np.float32)
+    n, lead = pipeline.window_frames, pipeline.lead_frames
     warmup = int(np.ceil(pipeline.warmup_s * pipeline.signal_in.sfreq))
     predictions: list[Prediction] = []
-    for first in range(0, len(starts), BATCH):
-        batch_starts = starts[first : first + BATCH]
-        logits = engine(np.ascontiguousarray(windows_at(columns, batch_starts, n)))
-        for start, row in zip(batch_starts, logits, strict=True):
-            seen = slice(max(0, start - pipeline.lead_frames), start + n)
-            quality = float(np.average(block.valid[seen], weights=block.n_new[seen]))
-            verdict = judge.step(row, quality, bool(block.last_input[start] >= warmup))
-            last_sample = stretch.first_sample + int(block.last_input[start + n - 1])
-            predictions.append(
-                Prediction(
-                    index=n_before + len(predictions),
-                    last_sample=last_sample,
-                    time=last_sample / pipeline.signal_in.sfreq,
-                    logits=row,
-                    probabilities=verdict.probabilities,
-                    quality=quality,
-                    state=verdict.state,
-                    changed=verdict.changed,
-                    level=verdict.level,
-                    ledger=NO_LEDGER,
+    held: Block | None = None
+    dropped = 0  # columns before those that are held
+    due = 0  # first column of the next window
+    for data, filled in blocks:
+        block = pipeline.process(data, filled)
+        held = block if held is None else _join(held, block)
+        columns = held.data.astype(np.float32)
+        starts = np.arange(due - dropped, columns.shape[-1] - n + 1, pipeline.hop_frames)
+        for first in range(0, len(starts), BATCH):
+            batch_starts = starts[first : first + BATCH]
+            logits = engine(np.ascontiguousarray(windows_at(columns, batch_starts, n)))
+            for start, row in zip(batch_starts, logits, strict=True):
+                seen = slice(max(0, start - lead), start + n)
+                quality = float(np.average(held.valid[seen], weights=held.n_new[seen]))
+                verdict = judge.step(row, quality, bool(held.last_input[start] >= warmup))
+                last_sample = stretch.start + int(held.last_input[start + n - 1])
+                predictions.append(
+                    Prediction(
+                        index=n_before + len(predictions),
+                        last_sample=last_sample,
+                        time=last_sample / pipeline.signal_in.sfreq,
+                        logits=row.copy(),
+                        probabilities=verdict.probabilities,
+                        quality=quality,
+                        state=verdict.state,
+                        changed=verdict.changed,
+                        level=verdict.level,
+                        ledger=NO_LEDGER,
+                    )
                 )
-            )
+        due += pipeline.hop_frames * len(starts)
+        n_done = min(max(0, due - lead - dropped), columns.shape[-1])
+        held = _tail(held, n_done)
+        dropped += n_done
     return predictions
+
+
+def _join(a: Block, b: Block) -> Block:
+    return Block(
+        np.concatenate([a.data, b.data], axis=-1),
+        np.concatenate([a.valid, b.valid]),
+        np.concatenate([a.last_input, b.last_input]),
+        np.concatenate([a.n_new, b.n_new]),
+    )
+
+
+def _tail(block: Block, n_done: int) -> Block:
+    """Return a copy, so that the rest can be freed."""
+    return Block(
+        block.data[..., n_done:].copy(),
+        block.valid[n_done:].copy(),
+        block.last_input[n_done:].copy(),
+        block.n_new[n_done:].copy(),
+    )

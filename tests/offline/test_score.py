@@ -15,12 +15,14 @@ from bci.errors import ChannelMismatch, RecordingError
 from bci.pipeline import PipelineSpec, Window
 from bci.sources.file_source import FileSource
 from bci.stages.filters import Highpass
-from offline.score import BATCH, NO_LEDGER, score_recording, stretches
+from bci.stages.resample import Resample
+from offline.score import BATCH, NO_LEDGER, Stretch, read_blocks, score_recording, stretches
 from tests.bundles import mel_pipeline, noise, raw_pipeline
 
 SIGNAL = Signal(128.0, ("C3", "Cz", "C4"))
 DECISION = DecisionSpec(("a", "b", "c"), smoothing_s=0.5, alarm=AlarmSpec("b", 0.4, 0.2))
 ALL = np.arange(3)
+SPARSE = PipelineSpec(SIGNAL, (Highpass(1.0), Resample(64.0)), Window(0.5, 1.75))  # windows that leave samples out
 
 
 class Means:
@@ -102,18 +104,80 @@ def test_gaps_are_treated_as_in_a_live_session(spec, gaps):
 def test_stretches_are_filled_on_a_line_and_marked():
     data = np.tile(np.arange(400.0), (3, 1)).astype(np.float32)
     recording = Memory(data, [(50, 53), (100, 200), (390, 400)])
-    first, second = stretches(recording, ALL, 0.1)
-    assert (first.first_sample, second.first_sample) == (0, 200)
-    np.testing.assert_allclose(first.data, data[:, :100], rtol=1e-6)
-    assert np.flatnonzero(first.filled).tolist() == [50, 51, 52]
-    np.testing.assert_array_equal(second.data, data[:, 200:390])
-    assert not second.filled.any()
+    found = stretches(recording, 0.1)
+    assert found == [Stretch(0, 100, ((50, 53),)), Stretch(200, 390, ())]
+    for n_samples in (1000, 52, 51, 50, 1):  # cut behind, inside, before
+        blocks = [list(read_blocks(recording, ALL, stretch, n_samples)) for stretch in found]
+        first, second = (np.concatenate([data for data, _ in some], axis=-1) for some in blocks)
+        flags = np.concatenate([filled for _, filled in blocks[0]])
+        np.testing.assert_allclose(first, data[:, :100], rtol=1e-6)
+        assert np.flatnonzero(flags).tolist() == [50, 51, 52]
+        np.testing.assert_array_equal(second, data[:, 200:390])
+        assert not any(filled.any() for _, filled in blocks[1])
+
+
+def test_gaps_that_touch_are_one():
+    recording = Memory(noise(SIGNAL, 5.0), [(100, 110), (105, 115), (115, 118)])
+    assert stretches(recording, 0.1) == [Stretch(0, 100, ()), Stretch(118, 640, ())]
+
+
+@pytest.mark.parametrize("spec", [mel_pipeline(SIGNAL), raw_pipeline(SIGNAL), SPARSE], ids=["mel", "raw", "sparse"])
+@pytest.mark.parametrize("block_s", [1.0, 7.0, 0.05])
+def test_the_size_of_a_block_changes_no_prediction(spec, block_s):
+    """Blocks smaller than a window, smaller than the lead, and cuts inside filled gaps."""
+    data = noise(SIGNAL, 30.0)
+    data[1, 1700:1800] = np.nan
+    recording = Memory(data, [(254, 259), (1100, 1400), (1790, 1795), (2303, 2306)])
+    whole = score_recording(recording, spec, Means(), DECISION, block_s=1e6)
+    cut = score_recording(recording, spec, Means(), DECISION, block_s=block_s)
+    assert len(whole) == len(cut) > 7
+    assert len({p.state for p in whole}) > 1
+    for a, b in zip(whole, cut, strict=True):
+        assert (a.index, a.last_sample, a.time, a.state, a.changed) == (
+            b.index,
+            b.last_sample,
+            b.time,
+            b.state,
+            b.changed,
+        )
+        assert a.quality == pytest.approx(b.quality, abs=1e-7)
+        np.testing.assert_allclose(a.logits, b.logits, rtol=1e-5, atol=1e-5)
+        np.testing.assert_allclose(a.probabilities, b.probabilities, atol=1e-5)
+
+
+def test_no_more_than_a_block_is_read_at_once():
+    class Watched(Memory):
+        largest = 0
+
+        def read(self, start, stop):
+            self.largest = max(self.largest, stop - start)
+            return super().read(start, stop)
+
+    recording = Watched(noise(SIGNAL, 20.0))
+    score_recording(recording, raw_pipeline(SIGNAL), Means(), DECISION, block_s=3.0)
+    assert recording.largest == 3 * 128
+
+
+def test_an_engine_may_use_its_output_again():
+    """A fixed buffer of an engine must not show through earlier predictions."""
+
+    class Reusing(Means):
+        out = np.zeros((BATCH, 3), np.float32)
+
+        def __call__(self, batch):
+            self.out[: len(batch)] = super().__call__(batch)
+            return self.out[: len(batch)]
+
+    spec = PipelineSpec(SIGNAL, (Highpass(1.0),), Window(0.5, 0.125))
+    recording = Memory(noise(SIGNAL, 20.0))
+    wanted = score_recording(recording, spec, Means(), DECISION)
+    found = score_recording(recording, spec, Reusing(), DECISION)
+    np.testing.assert_array_equal([p.logits for p in found], [p.logits for p in wanted])
 
 
 def test_a_gap_at_the_start_is_no_stretch():
     recording = Memory(noise(SIGNAL, 5.0), [(0, 5)])
-    (only,) = stretches(recording, ALL, 0.1)
-    assert only.first_sample == 5
+    assert stretches(recording, 0.1) == [Stretch(5, 640, ())]
 
 
 def test_the_limit_of_filling_is_the_clocks():
