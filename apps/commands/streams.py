@@ -52,7 +52,7 @@ def _print_table(streams: list[Found]) -> None:
         table.add_column(column, justify="right" if column in ("channels", "rate") else "left", overflow="fold")
     for stream in streams:
         rate = f"{stream.sfreq:g} Hz" if stream.sfreq else "irregular"
-        units = ", ".join(sorted(set(stream.units))) or "none"
+        units = ", ".join(sorted({unit or "none" for unit in stream.units})) or "none"
         names = " ".join(stream.labels[:_NAMES_SHOWN]) + (" …" if len(stream.labels) > _NAMES_SHOWN else "")
         values = (
             stream.name,

@@ -7,6 +7,7 @@ import itertools
 import json
 import logging
 import math
+import re
 import signal
 import subprocess
 import sys
@@ -390,6 +391,17 @@ def test_hostile_text_from_the_network_is_data():
     assert "[bold]" in table
     assert "\x1b" not in table
     del there
+
+
+@pytest.mark.lsl
+def test_bci_streams_shows_what_cannot_be_used():
+    """A unit that is missing, and a description that liblsl cannot read."""
+    name = next(names)
+    there = outlet(name, units=("uV", "")), outlet(next(names), sfreq=1e12)
+    table = subprocess.run([*BCI, "streams"], capture_output=True, text=True, timeout=60, check=True).stdout
+    assert re.search(rf"{name} .* none, uV +a b", table)
+    assert re.search(r"\(invalid: .* undefined ", table)
+    assert len(there) == 2
 
 
 def test_printable():
