@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import threading
 from types import TracebackType
+from typing import TYPE_CHECKING
 
 from rich.console import Console, Group
 from rich.live import Live
@@ -15,6 +16,9 @@ from rich.text import Text
 from bci.decision import State
 from bci.session import Session, Summary
 from bci.telemetry import Percentiles
+
+if TYPE_CHECKING:
+    from bci.engines.selection import EngineReport
 
 REFRESH_S = 0.5
 BAR = 30
@@ -95,12 +99,29 @@ def print_summary(summary: Summary, console: Console | None = None) -> None:
     for stage, p in summary.latency.items():
         table.add_row(stage, *_cells(p), style="bold" if stage == "total" else None)
     console.print(table)
+    if summary.clock_offset_s is not None:
+        console.print(
+            f"The stream's stamps lie {summary.clock_offset_s:.1f} s off this computer's clock: "
+            "receive and total are no latencies."
+        )
     events = {k: n for k, n in summary.counts.items() if k not in ("samples", "predictions")}
     console.print(
-        f"{summary.counts['predictions']} windows from {summary.counts['samples']} samples. "
+        f"{summary.counts['predictions']} windows from {summary.counts['samples']} samples, "
+        f"{summary.n_held} values held. "
         f"Events: {', '.join(f'{k} {n}' for k, n in events.items()) or 'none'}. Ended: {escape(summary.ended)}."
     )
 
 
 def _cells(p: Percentiles) -> tuple[str, ...]:
     return (str(p.count), f"{p.p50:.3f}", f"{p.p99:.3f}", f"{p.p999:.3f}", f"{p.max:.3f}")
+
+
+def print_engine(report: EngineReport, console: Console | None = None) -> None:
+    """Print in one line what computes, and what ``auto`` passed over."""
+    line = (
+        f"Engine: {report.name}, {report.precision}, built in {report.build_s:.2f} s, "
+        f"parity error {report.parity_error:.1e}."
+    )
+    if report.passed_over:
+        line += f" Passed over: {'; '.join(' '.join(reason.split()) for reason in report.passed_over)}."
+    (console or Console()).print(line, markup=False, highlight=False, soft_wrap=True)

@@ -106,13 +106,15 @@ class SampleClock:
         Samples numbered so far.
     next_sample : int
         Number of the next sample if none is lost.
+    sfreq : float
+        Rate of the signal, in Hz.
     speed : float
         Speed in force.
     """
 
     def __init__(self, signal: Signal, speed: float = 1.0, spec: ClockSpec = ClockSpec(), exact: bool = False) -> None:
         self.spec = spec
-        self._sfreq = signal.sfreq
+        self.sfreq = signal.sfreq
         self.set_speed(speed)
         self.n_received = 0
         self.next_sample = 0
@@ -126,7 +128,7 @@ class SampleClock:
     def set_speed(self, speed: float) -> None:
         """Take another spacing of the stamps from the next sample on; that one is due as before."""
         self.speed = speed
-        self._period_s = 1.0 / (speed * self._sfreq)
+        self._period_s = 1.0 / (speed * self.sfreq)
         self._forget = float(np.exp(-self._period_s / JITTER_MEMORY_S))
         self._forget_start = float(np.exp(-self._period_s / START_MEMORY_S))
 
@@ -213,7 +215,7 @@ class SampleClock:
     def _gap(self, chunks: list[Chunk], after: np.ndarray, time_s: float, late_s: float) -> Gap:
         n_lost = round(late_s / self._period_s)
         last, last_s = self._last, self._last_s
-        if last is None or last_s is None or n_lost > self.spec.max_fill_s * self._sfreq:
+        if last is None or last_s is None or n_lost > self.spec.max_fill_s * self.sfreq:
             self.next_sample += n_lost
             return Gap(n_lost, time_s - late_s - self._period_s, time_s, filled=False)
         share = np.arange(1, n_lost + 1) / (n_lost + 1)

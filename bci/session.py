@@ -25,6 +25,7 @@ log = logging.getLogger(__name__)
 
 READ_TIMEOUT_S = 0.2
 STATUS_EVERY_S = 1.0
+MAX_DELAY_S = 10.0  # between stamp and receipt; more says that the sender stamps with another clock
 MAX_COMMANDS = 1000  # kept until the first sample comes
 
 
@@ -93,12 +94,18 @@ class Summary:
         Why it ended: ``end of stream``, ``duration``, ``stopped`` or the error of a lost stream.
     lost : bool
         Whether the stream was lost.
+    n_held : int, default=0
+        Values that were no numbers, replaced by the last that was.
+    clock_offset_s : float or None, default=None
+        Receipt of the first samples less their stamp, in seconds, if that is more than any delay.
     """
 
     latency: dict[str, Percentiles]
     counts: dict[str, int]
     ended: str
     lost: bool
+    n_held: int = 0
+    clock_offset_s: float | None = None
 
 
 class Session:
@@ -145,6 +152,7 @@ class Session:
         self._stop = threading.Event()
         self._commands: deque[Event] = deque()
         self._n_reported = 0
+        self._clock_offset_s: float | None = None
 
     def stop(self) -> None:
         """Ask the session to end; safe from any thread and from a signal handler."""
@@ -209,7 +217,7 @@ class Session:
             SampleClock(info.signal, info.speed, self._settings.clock, exact=info.n_samples is not None)
         )
         opened_s = self._now()
-        first_s: float | None = None
+        first_s: float | None = None  # when the first sample arrived: its stamp may be of any clock
         arrived_s = status_s = opened_s
         silent = False
         offset_s = 0.0
@@ -227,8 +235,10 @@ class Session:
             now = self._now()
             if received.times.size:
                 if first_s is None:
-                    first_s = status_s = float(received.times[0])
-                    self._open_sinks(info, first_s)
+                    first_s = status_s = now
+                    self._n_reported = received.times.size  # came before the first span of a rate
+                    self._open_sinks(info, float(received.times[0]))
+                    self._compare_clocks(received)
                 if silent:
                     self._report(Event("recovered", now, {"silent_s": now - arrived_s}), True)
                 arrived_s, silent = now, False
@@ -239,9 +249,7 @@ class Session:
                 raise StreamError(
                     f"Stream {info.name!r} must send samples, got none in {now - opened_s:.0f} s. Start the sender."
                 )
-            elif (
-                first_s is not None and not silent and not received.ended and now - arrived_s > self._settings.silence_s
-            ):
+            elif not (silent or first_s is None or received.ended) and now - arrived_s > self._settings.silence_s:
                 silent = True
                 self._report(Event("lost", now, {"reason": f"no sample for {self._settings.silence_s:g} s"}), True)
             if received.ended:
@@ -264,7 +272,16 @@ class Session:
             self._clear_alarm("ended")
             self._report(self._status(now, max(now - status_s, 1e-9), timeline.clock.speed, offset_s), True)
             self._report(Event("ended", now, {"reason": ended}), True)
-        return Summary(self.telemetry.summary(), dict(self.telemetry.counts), ended, lost)
+        n_held = self._decoder.pipeline.gate.n_held
+        latency, counts = self.telemetry.summary(), dict(self.telemetry.counts)
+        return Summary(latency, counts, ended, lost, n_held, self._clock_offset_s)
+
+    def _compare_clocks(self, received: Received) -> None:
+        offset_s = received.received_s - float(received.times[0])
+        if abs(offset_s) > MAX_DELAY_S:
+            self._clock_offset_s = offset_s
+            log.warning("stamps lie %.3f s off the clock of this computer; latencies from them mean nothing", offset_s)
+            self._report(Event("clock_offset", received.received_s, {"offset_s": offset_s}), True)
 
     def _open_sinks(self, stream: StreamInfo, first_s: float) -> None:
         pipeline, decision = self._decoder.pipeline, self._decoder.decision.spec
@@ -352,8 +369,7 @@ class Session:
 
     def _status(self, now: float, span_s: float, speed: float, offset_s: float) -> Event:
         counts = self.telemetry.counts
-        n_new = counts["samples"] - self._n_reported
-        self._n_reported = counts["samples"]
+        n_new, self._n_reported = counts["samples"] - self._n_reported, counts["samples"]
         stages = {
             stage: {"p50_ms": round(p.p50, 4), "p99_ms": round(p.p99, 4), "max_ms": round(p.max, 4)}
             for stage, p in self.telemetry.take_recent().items()
@@ -367,6 +383,7 @@ class Session:
                 "predictions": counts["predictions"],
                 "dropped": counts.get("dropped", 0),
                 "gaps": counts.get("gap", 0),
+                "held": self._decoder.pipeline.gate.n_held,
                 "rate": round(n_new / span_s, 3),
                 "nominal_rate": self._decoder.signal_in.sfreq * speed,
                 "clock_offset_s": offset_s,

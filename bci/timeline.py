@@ -11,6 +11,7 @@ from bci.chunk import Chunk
 from bci.clock import Gap, Jump, SampleClock
 from bci.events import Event
 from bci.sources.base import Marker
+from bci.stages.gate import InvalidRuns
 
 log = logging.getLogger(__name__)
 
@@ -33,6 +34,7 @@ class Timeline:
 
     def __init__(self, clock: SampleClock) -> None:
         self.clock = clock
+        self._invalid_runs = InvalidRuns(clock.sfreq)
         self._breaks: list[Marker] = []
         self._turns: list[Marker] = []
         self._paused_s: float | None = None
@@ -123,9 +125,12 @@ class Timeline:
             marker = self._breaks.pop(0)
             at = _sample_at(chunk.times, marker.time)
             if at:
-                yield _part(chunk, 0, at)
+                before = _part(chunk, 0, at)
+                yield from self._invalid_runs.take(before)
+                yield before
                 chunk = _part(chunk, at, chunk.n_samples)
             yield Event(marker.kind, marker.time, {"sample": chunk.first_sample})
+        yield from self._invalid_runs.take(chunk)
         yield chunk
 
 

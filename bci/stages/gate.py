@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 
-from bci.chunk import Signal
+from bci.chunk import Chunk, Signal
 from bci.errors import SignalError
+from bci.events import Event
 from bci.stages.base import Stage
+
+SAME_RUN_S = 0.1  # a flickering electrode must not flood the event stream
 
 
 class Gate(Stage):
@@ -78,3 +83,57 @@ class Gate(Stage):
             y = np.where(source >= 0, held, self._last[:, None])
         self._last = y[:, -1].copy()
         return y, valid
+
+
+class InvalidRuns:
+    """Find where the samples of a stream stop being finite, and where all are again.
+
+    Runs with less than `SAME_RUN_S` of finite samples between them are one.
+
+    Parameters
+    ----------
+    sfreq : float
+        Rate of the samples, in Hz.
+    """
+
+    def __init__(self, sfreq: float) -> None:
+        self._n_same = max(1, round(SAME_RUN_S * sfreq))
+        self._n_invalid = 0  # samples of the running one
+        self._n_finite = 0  # finite samples that have come since
+        self._end = (0, 0.0)  # number and time of the first of these
+
+    def take(self, chunk: Chunk) -> list[Event]:
+        """Return the ``invalid`` and ``valid`` events of the next samples; filled ones, which never came, do not count.
+
+        Parameters
+        ----------
+        chunk : Chunk
+            Samples after the chunk of the previous call.
+
+        Returns
+        -------
+        events : list of Event
+        """
+        if chunk.n_samples == 0 or chunk.filled is not None:
+            return []
+        invalid = ~np.isfinite(chunk.data).all(axis=0)
+        if not self._n_invalid and not invalid.any():
+            return []
+        events: list[Event] = []
+        changes = np.flatnonzero(np.diff(invalid)) + 1
+        for start, stop in itertools.pairwise([0, *changes.tolist(), chunk.n_samples]):
+            sample, time_s = chunk.first_sample + start, float(chunk.times[start])
+            if invalid[start]:
+                if not self._n_invalid:
+                    events.append(Event("invalid", time_s, {"sample": sample}))
+                self._n_invalid += stop - start
+                self._n_finite = 0
+            elif self._n_invalid:
+                if not self._n_finite:
+                    self._end = (sample, time_s)
+                self._n_finite += stop - start
+                if self._n_finite >= self._n_same:
+                    sample, time_s = self._end
+                    events.append(Event("valid", time_s, {"sample": sample, "n_samples": self._n_invalid}))
+                    self._n_invalid = self._n_finite = 0
+        return events

@@ -12,10 +12,11 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from apps.console import STATES, ConsoleView, print_summary
+from apps.console import STATES, ConsoleView, print_engine, print_summary
 from apps.signals import stop_on_signals
 from bci.decision import State
 from bci.decoder import Ledger, Prediction
+from bci.engines.selection import EngineReport
 from bci.session import Summary
 from bci.sinks.base import Output
 from bci.telemetry import Telemetry
@@ -110,14 +111,38 @@ def test_the_summary_has_every_stage_and_event():
     text = out.file.getvalue()
     assert all(stage in text for stage in Telemetry.STAGES)
     assert all(column in text for column in ("p50 ms", "p99 ms", "p99.9 ms", "max ms"))
-    assert "4 windows from 512 samples. Events: gap 2. Ended: end of [stream]." in text
+    assert "4 windows from 512 samples, 0 values held. Events: gap 2. Ended: end of [stream]." in text
 
 
 def test_a_summary_without_events_says_none():
     telemetry = session_of(None).telemetry
     out = console()
     print_summary(Summary(telemetry.summary(), telemetry.counts, "stopped", False), out)
-    assert "0 windows from 512 samples. Events: none. Ended: stopped." in out.file.getvalue()
+    assert "0 windows from 512 samples, 0 values held. Events: none. Ended: stopped." in out.file.getvalue()
+
+
+def test_the_summary_says_what_was_held_and_that_the_clocks_differ():
+    telemetry = session_of().telemetry
+    out = console()
+    print_summary(Summary(telemetry.summary(), telemetry.counts, "stopped", False, 17, -60.04), out)
+    assert "17 values held" in out.file.getvalue()
+    assert "The stream's stamps lie -60.0 s off this computer's clock" in out.file.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("passed_over", "end"),
+    [
+        ((), "parity error 1.2e-07.\n"),
+        (("onnx: no [onnx]\nhere", "other: slow"), "1.2e-07. Passed over: onnx: no [onnx] here; other: slow.\n"),
+    ],
+)
+def test_the_engine_is_one_line(passed_over, end):
+    out = console()
+    print_engine(EngineReport("eager", "fp32", 0.123, 1.2e-7, passed_over), out)
+    text = out.file.getvalue()
+    assert text.startswith("Engine: eager, fp32, built in 0.12 s, parity error 1.2e-07.")
+    assert text.endswith(end)
+    assert text.count("\n") == 1
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

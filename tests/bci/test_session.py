@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import json
 import re
@@ -196,12 +197,42 @@ def test_the_duration_ends_a_stream_that_goes_on():
     session, _, _ = session_of((samples(10) for _ in itertools.count()), duration_s=3.0)
     summary = session.run()
     assert (summary.ended, summary.lost) == ("duration", False)
-    assert summary.counts["samples"] == 300
+    assert summary.counts["samples"] == 310
 
 
-def test_the_duration_counts_from_the_first_sample():
+def test_the_duration_counts_from_the_receipt_of_the_first_samples():
     session, _, _ = session_of(itertools.chain([5.0], (samples(10) for _ in itertools.count())), duration_s=1.0)
-    assert session.run().counts["samples"] == 100
+    assert session.run().counts["samples"] == 110
+
+
+@pytest.mark.parametrize("epoch_s", [1.7e9, -60.0, -450.0])
+def test_stamps_of_another_clock_change_nothing_but_are_reported(epoch_s):
+    """Unix time, or one that is a minute old: duration, status and silence are in the time of this computer."""
+    session, tape, source = session_of((samples(10) for _ in itertools.count()), duration_s=3.0)
+    stamp, read, now = source.stamp, source.read, source.clock
+    source.stamp = lambda sample: stamp(sample) + epoch_s
+
+    def read_in_local_time(timeout_s):
+        at = now.now_s
+        received = read(timeout_s)
+        now.now_s = at + 0.1
+        return dataclasses.replace(received, received_s=now.now_s)
+
+    source.read = read_in_local_time
+    summary = session.run()
+    assert (summary.ended, summary.counts["samples"]) == ("duration", 310)
+    kinds = [event.kind for event in tape.events()]
+    assert kinds == ["clock_offset", *["status"] * 4, "ended"]
+    (info,) = tape.of("open")
+    assert info.first_sample_time == START_S + epoch_s
+    assert tape.events()[0].fields["offset_s"] == summary.clock_offset_s == pytest.approx(-epoch_s, abs=0.2)
+    assert [e.fields["rate"] for e in tape.events("clock_offset", "ended")[:3]] == pytest.approx([100.0] * 3, rel=0.02)
+
+
+def test_an_ordinary_delay_is_no_other_clock():
+    session, tape, _ = session_of([samples(100)])
+    assert session.run().clock_offset_s is None
+    assert "clock_offset" not in [event.kind for event in tape.events()]
 
 
 def test_the_duration_also_ends_a_silent_stream():
@@ -310,7 +341,29 @@ def test_one_finite_value_is_enough_to_go_on():
     session, tape, _ = session_of([first, *[dead] * 100], silence_s=5.0)
     assert session.run().ended == "end of stream"
     assert {output.prediction.quality for output in tape.of("prediction")} == {0.0}
-    assert [e.kind for e in tape.events("status")] == ["fault", "ended"]
+    assert [e.kind for e in tape.events("status")] == ["invalid", "fault", "ended"]
+
+
+@pytest.mark.parametrize("sizes", [[1000], [10] * 100, [1] * 1000, [290, 20, 290, 400]])
+def test_values_that_are_no_numbers_are_counted_and_their_runs_reported(sizes):
+    """A dropout of one channel, a flickering one, and one at the end; however the samples arrive."""
+    data = samples(1000)
+    data[1, 300:420] = np.nan
+    data[0, 600:620:4] = np.inf
+    data[:, 990:] = np.nan
+    steps = [data[:, stop - size : stop] for size, stop in zip(sizes, np.cumsum(sizes), strict=True)]
+    session, tape, _ = session_of(steps)
+    summary = session.run()
+    assert [(e.kind, dict(e.fields)) for e in tape.events("status", "fault", "ended")] == [
+        ("invalid", {"sample": 300}),
+        ("valid", {"sample": 420, "n_samples": 120}),
+        ("invalid", {"sample": 600}),
+        ("valid", {"sample": 617, "n_samples": 5}),
+        ("invalid", {"sample": 990}),
+    ]
+    times = [e.time for e in tape.events("status", "fault", "ended")]
+    assert times == pytest.approx([START_S + n / SFREQ for n in (300, 420, 600, 617, 990)])
+    assert summary.n_held == tape.events()[-2].fields["held"] == 120 + 5 + 30
 
 
 def test_empty_reads_change_nothing():
@@ -492,18 +545,18 @@ def test_status_comes_once_a_second_with_its_keys():
     session, tape, _ = session_of([samples(10) for _ in range(100)], offset_s=0.25)
     session.run()
     statuses = [e for e in tape.of("event") if e.kind == "status"]
-    assert len(statuses) == 10 + 1  # one at the end
+    assert len(statuses) == 9 + 1  # one at the end
     np.testing.assert_allclose(np.diff([e.time for e in statuses[:-1]]), 1.0, atol=0.11)
     for status in statuses:
         assert set(status.fields) == {
-            "latency", "samples", "predictions", "dropped", "gaps", "rate", "nominal_rate", "clock_offset_s",
+            "latency", "samples", "predictions", "dropped", "gaps", "held", "rate", "nominal_rate", "clock_offset_s",
             "engine", "precision",
         }  # fmt: skip
         assert set(status.fields["latency"]) == set(session.telemetry.STAGES)
         assert set(status.fields["latency"]["total"]) == {"p50_ms", "p99_ms", "max_ms"}
         assert status.fields["clock_offset_s"] == 0.25
         assert (status.fields["engine"], status.fields["precision"]) == ("eager", "fp32")
-    assert [e.fields["rate"] for e in statuses[1:-1]] == pytest.approx([100.0] * 9, rel=0.02)
+    assert [e.fields["rate"] for e in statuses[1:-1]] == pytest.approx([100.0] * 8, rel=0.02)
     assert statuses[-1].fields["samples"] == 1000
     assert json.loads(statuses[0].to_json())["kind"] == "status"
 
@@ -598,6 +651,7 @@ def test_events_have_the_keys_of_the_documented_table():
         yield flat
 
     session, tape, source = session_of(steps(), decoder=decoder_of(decision), silence_s=3.0)
+    source.clock.now_s += 11.0  # the first samples are old
     assert session.run().ended == "stopped"
     table = documented()
     found = {event.kind: set(event.fields) for event in tape.events()}
