@@ -140,7 +140,7 @@ def load_bundle(path: Path) -> Bundle:
     BundleError
         If a file is missing or was changed.
     SchemaError
-        If a file's contents are unknown or malformed.
+        If a file's contents are unknown, malformed or do not fit each other.
     """
     manifest_file = path / "manifest.json"
     if not manifest_file.is_file():
@@ -157,8 +157,15 @@ def load_bundle(path: Path) -> Bundle:
         pipeline = PipelineSpec.from_json((path / "pipeline.json").read_text(encoding="utf-8"))
         decision = DecisionSpec.from_json((path / "decision.json").read_text(encoding="utf-8"))
         model = ModelSpec.from_json((path / "model.json").read_text(encoding="utf-8"))
+        pipeline.build()  # each stage checks its settings against the signal that reaches it
     except (ValueError, RecursionError) as error:
         raise SchemaError(f"{path.name}: {error}") from error
+    if pipeline.sha256() != manifest["pipeline_sha256"]:
+        raise SchemaError(
+            f"{path.name}: pipeline.json reads as another pipeline than the one that was trained: its hash is "
+            f"{pipeline.sha256()[:12]}…, the manifest says {str(manifest['pipeline_sha256'])[:12]}…. "
+            "Use the toolkit version that wrote it, or train the bundle again."
+        )
     digest = hashlib.sha256(text).hexdigest()
     return Bundle(path, digest, manifest["name"], manifest, pipeline, model, decision)
 

@@ -101,7 +101,7 @@ class MixStage(Stage):
         self._weights = weights
 
     def _process(self, x: np.ndarray) -> np.ndarray:
-        return np.tensordot(self._weights, x, axes=1)
+        return self._weights @ x if x.ndim == 2 else np.tensordot(self._weights, x, axes=1)
 
 
 def positions(names: tuple[str, ...], signal: Signal, who: str) -> np.ndarray:

@@ -13,6 +13,12 @@ from bci.chunk import Signal
 from bci.errors import SignalError, SpecError
 from bci.stages.base import RESIDUAL_ENERGY, Stage
 
+MAX_ORDER = 20
+"""Above it, rounding decides what a Butterworth filter does."""
+
+MAX_SETTLING_S = 3600.0
+MAX_SETTLING_SAMPLES = 1 << 22  # bounds the impulse response from which the settling time is measured
+
 
 @dataclass(frozen=True, slots=True)
 class Bandpass:
@@ -142,12 +148,18 @@ class SosFilter(Stage):
         Coefficients.
     signal : Signal
         What is filtered.
+
+    Raises
+    ------
+    SpecError
+        If the filter is not stable or does not settle within an hour.
     """
 
     # float64: in float32 a 0.1 Hz high-pass at 2 kHz errs by half a standard deviation
     _remembered = ("_zi",)
 
     def __init__(self, sos: np.ndarray, signal: Signal) -> None:
+        _check_settling(sos, signal.sfreq)
         self._sos = np.ascontiguousarray(sos)
         self._zi_unit = sosfilt_zi(sos).reshape(len(sos), *[1] * len(signal.shape), 2)
         super().__init__(signal, signal)
@@ -231,12 +243,12 @@ def bandpass_sections(low_hz: float, high_hz: float, order: int, sfreq: float) -
     Raises
     ------
     SpecError
-        If the corners do not fit below the Nyquist frequency or the order is below 1.
+        If the corners do not fit below the Nyquist frequency or the order is not from 1 to `MAX_ORDER`.
     """
     nyquist = sfreq / 2
-    if not 0 < low_hz < high_hz < nyquist or order < 1:
+    if not 0 < low_hz < high_hz < nyquist or not 1 <= order <= MAX_ORDER:
         raise SpecError(
-            f"Bandpass needs 0 < low_hz < high_hz < {nyquist:g} Hz (Nyquist) and order >= 1, "
+            f"Bandpass needs 0 < low_hz < high_hz < {nyquist:g} Hz (Nyquist) and 1 <= order <= {MAX_ORDER}, "
             f"got low_hz={low_hz:g}, high_hz={high_hz:g}, order={order}."
         )
     return butter(order, (low_hz, high_hz), "band", fs=sfreq, output="sos")
@@ -268,7 +280,19 @@ def settling_samples(sos: np.ndarray) -> int:
 
 def _check_corner(who: str, name: str, hz: float, order: int, sfreq: float) -> None:
     nyquist = sfreq / 2
-    if not 0 < hz < nyquist or order < 1:
+    if not 0 < hz < nyquist or not 1 <= order <= MAX_ORDER:
         raise SpecError(
-            f"{who} needs 0 < {name} < {nyquist:g} Hz (Nyquist) and order >= 1, got {name}={hz:g}, order={order}."
+            f"{who} needs 0 < {name} < {nyquist:g} Hz (Nyquist) and 1 <= order <= {MAX_ORDER}, "
+            f"got {name}={hz:g}, order={order}."
+        )
+
+
+def _check_settling(sos: np.ndarray, sfreq: float) -> None:
+    limit = min(MAX_SETTLING_S * sfreq, MAX_SETTLING_SAMPLES)
+    slowest = max(np.abs(np.roots(s[3:])).max(initial=0.0) for s in sos) if np.isfinite(sos).all() else 1.0
+    # the energy of the slowest pole falls as its square
+    if not slowest**2 < RESIDUAL_ENERGY ** (1.0 / limit):
+        raise SpecError(
+            f"A filter needs to be stable and to settle within {limit / sfreq:g} s at {sfreq:g} Hz, "
+            f"its slowest pole has a radius of {slowest:.9g}. Raise the lowest corner or widen the band."
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass, replace
 from typing import ClassVar, Literal
 
@@ -12,7 +13,13 @@ from scipy.signal import get_window
 from bci.chunk import Signal
 from bci.errors import SpecError
 from bci.stages.base import Stage
-from models.filterbank import MelScale, mel_filterbank
+from models.filterbank import MelScale, empty_filters, mel_filterbank
+
+log = logging.getLogger(__name__)
+
+MAX_FFT = 1 << 20
+MAX_BANK = 1 << 25
+"""Largest ``n_mels * n_fft``: a bank of 128 MiB."""
 
 BLOCK_FRAMES = 256  # a whole recording is cut into blocks of frames, so that memory does not grow with it
 
@@ -28,9 +35,9 @@ class LogMel:
     Parameters
     ----------
     n_fft, win_length, hop_length : int
-        Transform, window and step, in samples; ``win_length <= n_fft``.
+        Transform, window and step, in samples; ``win_length <= n_fft <= 2**20``.
     n_mels : int
-        Number of bands.
+        Number of bands; ``n_mels <= n_fft`` and ``n_mels * n_fft <= 2**25``.
     low_hz, high_hz : float
         Edges of the bank, in Hz.
     floor : float, default=1.0
@@ -67,6 +74,11 @@ class LogMel:
             )
         if signal.n_features is not None:
             raise SpecError(f"LogMel needs a plain signal, got frames of {signal.n_features} features.")
+        if self.n_fft > MAX_FFT or self.n_mels > min(self.n_fft, MAX_BANK // self.n_fft):
+            raise SpecError(
+                f"LogMel needs n_fft <= {MAX_FFT}, n_mels <= n_fft and n_mels * n_fft <= {MAX_BANK}, "
+                f"got n_fft={self.n_fft}, n_mels={self.n_mels}."
+            )
         try:
             bank = mel_filterbank(
                 signal.sfreq, self.n_fft, self.n_mels, self.low_hz, self.high_hz, self.scale, self.norm
@@ -78,6 +90,11 @@ class LogMel:
                 f"LogMel needs a bin of the FFT within {self.low_hz:g} to {self.high_hz:g} Hz, got bins "
                 f"{signal.sfreq / self.n_fft:g} Hz apart. Raise n_fft or widen the range."
             )
+        if (empty := empty_filters(bank)).size:
+            log.warning(
+                "bands %s of the mel bank hold no bin of the FFT (%g Hz apart) and stay at the floor; raise n_fft",
+                ", ".join(map(str, empty)), signal.sfreq / self.n_fft,
+            )  # fmt: skip
         return LogMelStage(signal, self, bank)
 
 

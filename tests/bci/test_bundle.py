@@ -189,6 +189,33 @@ def test_tampered_settings_are_refused_although_the_hashes_agree(folder, name, c
         load_bundle(folder)
 
 
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"kind": "bandpass", "low_hz": 1e-9, "high_hz": 40.0, "order": 4}, "to settle within 3600 s"),
+        ({"kind": "bandpass", "low_hz": 1.0, "high_hz": 40.0, "order": 100_000}, "1 <= order <= 20"),
+        ({"kind": "select", "names": ["T7"]}, "Select needs channels T7"),
+        ({"kind": "log_mel", "n_fft": 2**34}, "LogMel needs n_fft <= 1048576"),
+    ],
+    ids=["corner", "order", "channel", "fft"],
+)
+def test_stages_that_cannot_be_built_are_refused_on_loading(folder, change, message):
+    def put(content):
+        (at,) = [i for i, s in enumerate(content["stages"]) if s["kind"] == change["kind"]] or [slice(0, 0)]
+        content["stages"][at] = [change] if isinstance(at, slice) else content["stages"][at] | change
+
+    edit(folder, "pipeline.json", put)
+    with pytest.raises(SchemaError, match=f"^random: .*{message}"):
+        load_bundle(folder)
+
+
+@pytest.mark.parametrize("value", [None, "0" * 64])
+def test_a_pipeline_that_reads_as_another_is_refused(folder, value):
+    edit(folder, "manifest.json", lambda m: m.update(pipeline_sha256=value))
+    with pytest.raises(SchemaError, match=r"^random: pipeline\.json reads as another pipeline .* the manifest says"):
+        load_bundle(folder)
+
+
 @pytest.mark.parametrize("name", ["pipeline.json", "decision.json", "model.json"])
 @pytest.mark.parametrize("text", [b"", b"NaN", b"[" * 100_000, b"\xff"], ids=["empty", "nan", "deep", "bytes"])
 def test_settings_that_are_no_json_are_refused(folder, name, text):

@@ -16,6 +16,7 @@ from bci.stages.resample import Resample
 from bci.stages.running_norm import RunningNorm
 from bci.stages.scale import Clip, RobustScale, Scale
 
+SLOW = r"to settle within 3600 s at 256 Hz, its slowest pole has a radius of (1|0\.9999).*Raise the lowest corner"
 ABC = Signal(256.0, ("a", "b", "c"))
 FRAMES = Signal(16.0, ("a", "b", "c"), "dB", n_features=4)
 
@@ -215,14 +216,25 @@ def test_running_norm_of_a_flat_channel_is_zero():
         (Bipolar("banana"), "needs a known montage, got 'banana'. Known: double_banana, double_banana_16"),
         (AverageReference(("x",)), "AverageReference needs channels x"),
         (AverageReference(("a", "b", "c")), "at least one channel in the mean, got all of them in exclude"),
-        (Bandpass(1, 130), r"0 < low_hz < high_hz < 128 Hz \(Nyquist\) and order >= 1, got low_hz=1, high_hz=130"),
+        (
+            Bandpass(1, 130),
+            r"0 < low_hz < high_hz < 128 Hz \(Nyquist\) and 1 <= order <= 20, got low_hz=1, high_hz=130",
+        ),
         (Bandpass(0, 30), "got low_hz=0"),
         (Bandpass(30, 10), "got low_hz=30, high_hz=10"),
         (Bandpass(1, 30, order=0), "got low_hz=1, high_hz=30, order=0"),
-        (Highpass(128), r"Highpass needs 0 < low_hz < 128 Hz \(Nyquist\) and order >= 1, got low_hz=128"),
+        (Highpass(128), r"Highpass needs 0 < low_hz < 128 Hz \(Nyquist\) and 1 <= order <= 20, got low_hz=128"),
         (Highpass(1, order=0), "got low_hz=1, order=0"),
-        (Lowpass(0), r"Lowpass needs 0 < high_hz < 128 Hz \(Nyquist\) and order >= 1, got high_hz=0"),
-        (Notch(150), r"Notch needs 0 < freq_hz < 128 Hz \(Nyquist\) and order >= 1, got freq_hz=150"),
+        (Lowpass(0), r"Lowpass needs 0 < high_hz < 128 Hz \(Nyquist\) and 1 <= order <= 20, got high_hz=0"),
+        (Notch(150), r"Notch needs 0 < freq_hz < 128 Hz \(Nyquist\) and 1 <= order <= 20, got freq_hz=150"),
+        (Bandpass(1, 30, order=100_000), r"1 <= order <= 20, got low_hz=1, high_hz=30, order=100000"),
+        (Lowpass(40, order=21), r"1 <= order <= 20, got high_hz=40, order=21"),
+        (Bandpass(1e-9, 30), SLOW),
+        (Highpass(1e-9), SLOW),
+        (Highpass(1e-300), SLOW),
+        (Lowpass(1e-7), SLOW),
+        (Notch(50, quality=1e12), SLOW),
+        (FilterBank(((1, 4), (10, 10.00001))), SLOW),
         (Notch(50, quality=0), "Notch needs quality > 0, got 0"),
         (FilterBank(()), "FilterBank needs at least one band .*, got none"),
         (FilterBank(((1, 4), (8, 200))), "got low_hz=8, high_hz=200"),
@@ -242,6 +254,12 @@ def test_running_norm_of_a_flat_channel_is_zero():
             LogMel(256, 257, 16, 8, 1, 40),
             r"LogMel needs .* floor > 0 uV\^2, got win_length=257, n_fft=256",
         ),
+        (LogMel(2**34, 256, 16, 8, 1, 40), r"LogMel needs n_fft <= 1048576, .* got n_fft=17179869184, n_mels=8"),
+        (
+            LogMel(256, 256, 16, 257, 1, 40),
+            r"n_mels <= n_fft and n_mels \* n_fft <= 33554432, got n_fft=256, n_mels=257",
+        ),
+        (LogMel(2**20, 256, 16, 33, 1, 40), "got n_fft=1048576, n_mels=33"),
         (LogMel(256, 256, 0, 8, 1, 40), "got win_length=256, n_fft=256, hop_length=0"),
         (LogMel(256, 256, 16, 8, 1, 40, floor=0), "hop_length=16, floor=0"),
         (LogMel(256, 256, 16, 8, 1, 140), r"LogMel: .*high_hz <= 128 Hz \(Nyquist\), got low_hz=1, high_hz=140"),
@@ -255,6 +273,24 @@ def test_running_norm_of_a_flat_channel_is_zero():
 def test_settings_that_do_not_fit_are_refused(spec, message):
     with pytest.raises(SpecError, match=message):
         spec.build(ABC)
+
+
+def test_slow_filters_that_settle_within_the_hour_are_built():
+    assert 10 < Bandpass(0.003, 30).build(ABC).warmup_s < 600
+    assert Bandpass(8, 13, order=20).build(ABC).warmup_s < 10
+
+
+def test_bands_without_a_bin_are_named(caplog):
+    """Their features would be constant without a word."""
+    stage = LogMel(128, 128, 16, 64, 0.5, 40).build(ABC)
+    (record,) = caplog.records
+    empty = [int(i) for i in record.args[0].split(", ")]
+    y = stage.process(noise())
+    assert (y[:, empty] == 0.0).all()
+    assert "hold no bin of the FFT (2 Hz apart) and stay at the floor; raise n_fft" in record.getMessage()
+    caplog.clear()
+    LogMel(512, 256, 16, 64, 0.5, 40).build(ABC)
+    assert not caplog.records
 
 
 def test_resample_names_a_rate_that_works():
