@@ -102,13 +102,15 @@ def print_summary(summary: Summary, console: Console | None = None) -> None:
     if summary.clock_offset_s is not None:
         console.print(
             f"The stream's stamps lie {summary.clock_offset_s:.1f} s off this computer's clock: "
-            "receive and total are no latencies."
+            "receive and total are no latencies.",
+            soft_wrap=True,
         )
     events = {k: n for k, n in summary.counts.items() if k not in ("samples", "predictions")}
     console.print(
         f"{summary.counts['predictions']} windows from {summary.counts['samples']} samples, "
         f"{summary.n_held} values held. "
-        f"Events: {', '.join(f'{k} {n}' for k, n in events.items()) or 'none'}. Ended: {escape(summary.ended)}."
+        f"Events: {', '.join(f'{k} {n}' for k, n in events.items()) or 'none'}. Ended: {escape(summary.ended)}.",
+        soft_wrap=True,
     )
 
 

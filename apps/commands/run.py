@@ -27,6 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--timeout", type=float, default=10.0, metavar="S", help="wait for the stream, then for its first sample (10)"
     )
     parser.add_argument("--log", type=Path, metavar="FILE", help="write predictions and events as JSON Lines")
+    parser.add_argument("--overwrite", action="store_true", help="replace the file of --log if there is one")
     parser.add_argument(
         "--publish", metavar="ITEMS", help="also publish the decoder's own NAME-signal, NAME-features: signal,features"
     )
@@ -47,6 +48,7 @@ def run(args: argparse.Namespace) -> int:
         unit=args.unit,
         timeout_s=args.timeout,
         log=args.log,
+        overwrite=args.overwrite,
         view=not args.no_view,
         publish=args.publish,
         control=args.control,
@@ -71,6 +73,7 @@ def run_session(
     unit: str | None = None,
     timeout_s: float = 10.0,
     log: Path | None = None,
+    overwrite: bool = False,
     view: bool = True,
     publish: str | None = None,
     control: int | None = None,
@@ -95,6 +98,8 @@ def run_session(
         Longest wait for the stream, and then for its first sample, in seconds.
     log : Path or None, default=None
         Where to write JSON Lines.
+    overwrite : bool, default=False
+        Whether a log that exists is replaced.
     view : bool, default=True
         Draw the live view, if this is a terminal.
     publish : str or None, default=None
@@ -111,7 +116,7 @@ def run_session(
 
     import pylsl
 
-    from apps.console import ConsoleView
+    from apps.console import ConsoleView, print_engine
     from apps.liblsl import quiet_liblsl
     from apps.signals import stop_on_signals
     from bci.errors import SpecError, UsageError
@@ -129,9 +134,10 @@ def run_session(
         raise UsageError(str(error)) from error
     quiet_liblsl()
     items = parse_items(publish) if publish is not None else ()
-    logs = [JsonlSink(log)] if log is not None else []
+    logs = [JsonlSink(log, overwrite)] if log is not None else []
     served = serve(model, engine)
     bundle, report = served.bundle, served.engine_report
+    print_engine(report)
     decoder = served.decoder(pylsl.local_clock)
     session = Session(
         LslSource(stream, unit, timeout_s),

@@ -15,54 +15,99 @@ from bci.errors import UsageError
 from bci.events import Event
 from bci.sinks.base import Output, SessionInfo
 
+MAX_HELD_S = 10.0  # of predictions without a valid sample; a session that has none at all fails before
+MAX_HELD = 1000
+
 
 class JsonlSink:
     """A log of a session.
 
     The first line is the session (``{"kind": "session", …}``), then one line for each prediction
-    (``{"kind": "prediction", …}``) and event.
+    (``{"kind": "prediction", …}``) and event. The file appears with the first prediction that saw a valid sample, after
+    `MAX_HELD_S` or `MAX_HELD` lines without one, or when the session ends in order: one that fails for want of a finite
+    sample leaves none.
 
     Parameters
     ----------
     path : Path
-        File to write when the first sample has come; one that exists is replaced then.
+        File to write.
+    overwrite : bool, default=False
+        Whether a file that exists is replaced when the new one appears.
 
     Raises
     ------
     UsageError
-        If the folder does not exist or cannot be written.
+        If the folder does not exist or cannot be written, or the file exists and must not be replaced.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, overwrite: bool = False) -> None:
         check_log(path)
-        self._path = path
+        if path.exists() and not overwrite:
+            raise UsageError(_exists(path))
+        self._path, self._overwrite = path, overwrite
         self._file: IO[str] | None = None
+        self._held: list[str] | None = None  # lines that wait for the file
+        self._first_s: float | None = None
         self._classes: tuple[str, ...] = ()
 
     def open(self, info: SessionInfo) -> None:
-        """Start the file with the session line."""
-        self._file = self._path.open("w", buffering=1, encoding="utf-8")
-        self._classes = info.classes
+        """Begin with the session line, in memory."""
+        self._held, self._classes = [], info.classes
         self._write({"kind": "session", **dataclasses.asdict(info)})
 
     def prediction(self, output: Output) -> None:
-        """Write one prediction with its ledger, in milliseconds."""
+        """Write one prediction with its ledger, in milliseconds.
+
+        Raises
+        ------
+        UsageError
+            If this is the moment to start the file, and another program has made it meanwhile.
+        """
+        time_s = output.prediction.time
+        self._first_s = time_s if self._first_s is None else self._first_s
+        if output.prediction.quality > 0 or time_s - self._first_s > MAX_HELD_S:
+            self._start()
         ledger = {f"{stage}_ms": round(seconds * 1e3, 6) for stage, seconds in output.stages_s().items()}
         self._write(prediction_record(output.prediction, self._classes) | {"ledger": ledger})
 
     def event(self, event: Event) -> None:
-        """Write one event."""
+        """Write one event.
+
+        Raises
+        ------
+        UsageError
+            As `prediction`.
+        """
+        if event.kind == "ended":
+            self._start()
         self._write({"kind": event.kind, "t": event.time, **event.fields})
 
     def close(self) -> None:
-        """Close the file."""
+        """Close the file; what still waits for one is dropped."""
+        self._held = None
         if self._file is not None:
             self._file.close()
             self._file = None
 
     def _write(self, record: dict[str, Any]) -> None:
-        if self._file is not None:
-            self._file.write(json.dumps(record, allow_nan=False) + "\n")
+        line = json.dumps(record, allow_nan=False) + "\n"
+        if self._held is not None:
+            self._held.append(line)
+            if len(self._held) > MAX_HELD:
+                self._start()
+        elif self._file is not None:
+            self._file.write(line)
+
+    def _start(self) -> None:
+        """Make the file and write what has waited for it."""
+        if self._held is None:
+            return
+        try:
+            self._file = self._path.open("w" if self._overwrite else "x", buffering=1, encoding="utf-8")
+        except FileExistsError as error:
+            raise UsageError(_exists(self._path)) from error
+        self._file.writelines(self._held)
+        self._held = None
 
 
 def check_log(path: Path) -> None:
@@ -75,6 +120,10 @@ def check_log(path: Path) -> None:
     """
     if not path.parent.is_dir() or not os.access(path.parent, os.W_OK) or path.is_dir():
         raise UsageError(f"The log needs a file in a folder that can be written, got {path}. Make the folder first.")
+
+
+def _exists(path: Path) -> str:
+    return f"The log needs a file that does not exist yet, got {path}. Take another name or pass --overwrite."
 
 
 def prediction_record(prediction: Prediction, classes: tuple[str, ...]) -> dict[str, Any]:

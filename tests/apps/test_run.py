@@ -84,9 +84,11 @@ def finish(process):
 
 
 def assert_refused(process, code, *words):
-    """One line, the code, and nothing on standard output."""
+    """One line, the code, and nothing on standard output but what computes."""
     returned, out, err = finish(process)
-    assert (returned, out) == (code, "")
+    assert returned == code
+    assert out.startswith("Engine: ")
+    assert out.count("\n") == 1
     assert err.startswith("bci: error: ")
     assert err.count("\n") == 1
     for word in words:
@@ -102,6 +104,7 @@ def test_a_live_stream_is_decoded_for_the_duration(model, tmp_path):
     with Sender() as sender:
         returned, out, err = finish(start("--stream", sender.name, "--model", model, "--duration", 5, "--log", log))
     assert (returned, err) == (0, "")
+    assert out.startswith(("Engine: onnx, fp32, built in ", "Engine: eager, fp32, built in "))
     session, *rest = lines(log)
     predictions = [line for line in rest if line["kind"] == "prediction"]
     assert session["name"] == f"{sender.name}-pred"  # the default
@@ -154,8 +157,30 @@ def test_a_stream_that_goes_away_is_a_failure(model, tmp_path):
 def test_a_stream_without_a_finite_sample(model, tmp_path):
     dead = noise(SIGNAL, 30.0) * float("nan")
     with Sender(dead) as sender:
-        process = start("--stream", sender.name, "--model", model, "--timeout", 20)
+        log = tmp_path / "log.jsonl"
+        process = start("--stream", sender.name, "--model", model, "--timeout", 20, "--log", log)
         assert_refused(process, 1, "A stream needs finite samples, got", "Check the amplifier")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_log_that_exists_is_refused_before_anything_else(model, tmp_path):
+    log = tmp_path / "log.jsonl"
+    log.write_text("precious\n")
+    returned, out, err = finish(start("--stream", "nowhere", "--model", "nothing", "--log", log))
+    assert (returned, out, err.count("\n")) == (2, "", 1)
+    assert "The log needs a file that does not exist yet, got" in err
+    assert "--overwrite" in err
+    assert log.read_text() == "precious\n"
+
+
+def test_a_log_is_replaced_if_asked_for(model, tmp_path):
+    log = tmp_path / "log.jsonl"
+    log.write_text("old\n")
+    with Sender() as sender:
+        options = ("--stream", sender.name, "--model", model, "--duration", 1, "--log", log, "--overwrite")
+        returned, _, err = finish(start(*options))
+    assert (returned, err) == (0, "")
+    assert [line["kind"] for line in lines(log)][:: len(lines(log)) - 1] == ["session", "ended"]
 
 
 @pytest.mark.parametrize(

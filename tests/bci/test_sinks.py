@@ -116,14 +116,82 @@ def test_each_line_is_on_the_disk_at_once(tmp_path):
     sink.close()
 
 
-def test_a_log_that_exists_is_replaced_when_the_session_begins(tmp_path):
+def test_a_log_that_exists_is_refused(tmp_path):
     path = tmp_path / "session.jsonl"
     path.write_text("old\n")
-    sink = JsonlSink(path)
+    with pytest.raises(
+        UsageError, match=r"needs a file that does not exist yet, got .*another name or pass --overwrite"
+    ):
+        JsonlSink(path)
     assert path.read_text() == "old\n"
+
+
+def test_a_log_that_exists_is_replaced_when_there_is_something_to_write(tmp_path):
+    path = tmp_path / "session.jsonl"
+    path.write_text("old\n")
+    sink = JsonlSink(path, overwrite=True)
     sink.open(INFO)
+    sink.event(Event("gap", 1301.0))
+    assert path.read_text() == "old\n"
+    sink.prediction(output_of())
+    assert [line["kind"] for line in lines(path)] == ["session", "gap", "prediction"]
     sink.close()
-    assert [line["kind"] for line in lines(path)] == ["session"]
+
+
+def test_a_log_that_another_program_made_meanwhile_is_not_replaced(tmp_path):
+    path = tmp_path / "session.jsonl"
+    sink = JsonlSink(path)
+    sink.open(INFO)
+    path.write_text("other\n")
+    with pytest.raises(UsageError, match="needs a file that does not exist yet"):
+        sink.prediction(output_of())
+    assert path.read_text() == "other\n"
+    sink.close()
+
+
+def without_a_valid_sample(index=0, time=1300.5):
+    output = output_of(index, time=time)
+    return dataclasses.replace(output, prediction=dataclasses.replace(output.prediction, quality=0.0))
+
+
+@pytest.mark.parametrize("old", [None, "old\n"])
+def test_a_session_that_fails_without_a_valid_sample_leaves_no_log(tmp_path, old):
+    path = tmp_path / "session.jsonl"
+    if old is not None:
+        path.write_text(old)
+    sink = JsonlSink(path, overwrite=True)
+    sink.open(INFO)
+    for index in range(20):
+        sink.prediction(without_a_valid_sample(index, 1300.5 + 0.25 * index))
+        sink.event(Event("status", 1301.0))
+    sink.close()
+    assert [p.read_text() for p in tmp_path.iterdir()] == ([] if old is None else [old])
+
+
+def test_what_waits_for_the_file_is_written_when_the_session_ends_in_order(tmp_path):
+    path = tmp_path / "session.jsonl"
+    sink = JsonlSink(path)
+    sink.open(INFO)
+    sink.event(Event("gap", 1301.0))
+    sink.event(Event("ended", 1302.0))
+    sink.close()
+    assert [line["kind"] for line in lines(path)] == ["session", "gap", "ended"]
+
+
+@pytest.mark.parametrize("limit", ["time", "lines"])
+def test_a_session_that_goes_on_without_a_valid_sample_is_written(tmp_path, monkeypatch, limit):
+    """One dead electrode is enough for that; the log must not wait in memory for ever."""
+    path = tmp_path / "session.jsonl"
+    sink = JsonlSink(path)
+    sink.open(INFO)
+    monkeypatch.setattr("bci.sinks.jsonl_sink.MAX_HELD", 5)
+    step_s = 4.0 if limit == "time" else 0.01
+    for index in range(3 if limit == "time" else 4):
+        sink.prediction(without_a_valid_sample(index, 1300.5 + step_s * index))
+        assert not path.exists()
+    sink.prediction(without_a_valid_sample(9, 1300.5 + step_s * 4))
+    assert [line["kind"] for line in lines(path)][:4] == ["session", *["prediction"] * 3]
+    sink.close()
 
 
 def test_probabilities_that_are_no_numbers_are_null(tmp_path):
@@ -146,7 +214,7 @@ def test_closing_twice_and_without_opening(tmp_path):
     sink.open(INFO)
     sink.close()
     sink.close()
-    assert len(lines(tmp_path / "session.jsonl")) == 1
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("name", [".", "missing/session.jsonl", "file/session.jsonl"])
