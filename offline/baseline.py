@@ -9,6 +9,7 @@ import torch
 from pyriemann.tangentspace import TangentSpace
 from sklearn.linear_model import LogisticRegression
 
+from bci.errors import SpecError
 from offline.windows import WindowSet
 
 if TYPE_CHECKING:
@@ -34,7 +35,18 @@ def fit_baseline(network: nn.Module, train: WindowSet) -> None:
         Fresh classifier; ends in evaluation mode.
     train : WindowSet
         The training split.
+
+    Raises
+    ------
+    SpecError
+        If it holds one class only.
     """
+    found = np.unique(train.labels)
+    if len(found) < 2:
+        raise SpecError(
+            f"A classifier needs stretches of at least two classes, got class {found[0]} only. "
+            "Add recordings of the others."
+        )
     model = cast("TangentCcaClassifier", network).eval()
     windows = [torch.from_numpy(part) for part in _parts(train.earliest())]
     n_tangent = len(model.whitening) * (len(model.whitening) + 1) // 2
@@ -50,7 +62,11 @@ def fit_baseline(network: nn.Module, train: WindowSet) -> None:
     regression = LogisticRegression(C=INVERSE_PENALTY, max_iter=2000)
     regression.fit((features - mean) / scale, train.labels)
     coef, intercept = np.zeros(model.head.weight.shape), np.full(len(model.head.bias), -1e3)
-    coef[regression.classes_], intercept[regression.classes_] = regression.coef_, regression.intercept_
+    rows, constants = regression.coef_, regression.intercept_
+    if len(found) == 2:  # one row then: the log odds of the second class
+        rows = np.concatenate([np.zeros_like(rows), rows])
+        constants = np.concatenate([np.zeros_like(constants), constants])
+    coef[found], intercept[found] = rows, constants
     model.load_classifier(coef, intercept, mean, scale)
 
 
