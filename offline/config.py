@@ -35,7 +35,8 @@ class TrainConfig:
     epochs : int or None, default=None
         Upper bound of passes over the training stretches; None takes the model's default.
     patience : int or None, default=None
-        Epochs without a better validation loss after which training stops; None takes the model's default.
+        Epochs after which training stops if none had a higher validation accuracy, or the same one with a lower
+        validation loss; None takes the model's default.
     batch_size : int, default=32
         Windows per step.
     learning_rate : float or None, default=None
@@ -84,6 +85,15 @@ class TrainConfig:
 
 SETTINGS: tuple[str, ...] = tuple(field.name for field in fields(TrainConfig))
 """Names of all settings, as in a TOML file; on the command line with ``-`` for ``_``."""
+
+
+TRAINING = ("epochs", "patience", "batch_size", "learning_rate", "weight_decay", "dropout")
+"""Settings of the training, for which recipes and `TrainConfig` have tried defaults."""
+
+
+def overridden(config: TrainConfig, names: tuple[str, ...] = TRAINING) -> list[str]:
+    """Return which settings do not have their default."""
+    return [f.name for f in fields(config) if f.name in names and getattr(config, f.name) != f.default]
 
 
 def read_config(file: Path | None, flags: Mapping[str, Any]) -> TrainConfig:

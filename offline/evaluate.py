@@ -2,26 +2,30 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
-from bci.errors import SchemaError
+from bci.errors import SchemaError, UsageError
 from bci.pipeline import PipelineSpec
+from bci.stages.scale import RobustScale
 from models.registry import ModelSpec, build, parameters
 from offline.checkpoint import write_atomic
 from offline.config import TrainConfig
 from offline.datasets.base import Dataset
 from offline.fit import fit_stages
+from offline.identity import require_same_settings
 from offline.recipes import Recipe
 from offline.splits import Split
 from offline.training_loop import Epoch, LoopSettings, logits_of, train_network
-from offline.windows import cut_sessions
+from offline.windows import cut_sessions, require_windows
 
 if TYPE_CHECKING:
     from torch import nn
@@ -41,6 +45,8 @@ class FoldResult:
         Learning curve; empty for a closed fit.
     labels, predicted : tuple of int
         True and predicted class of each test stretch.
+    n_incomplete : int, default=0
+        Scored windows that cover samples which were missing or not finite.
     """
 
     split: Split
@@ -48,6 +54,7 @@ class FoldResult:
     history: tuple[Epoch, ...]
     labels: tuple[int, ...]
     predicted: tuple[int, ...]
+    n_incomplete: int = 0
 
     @property
     def accuracy(self) -> float:
@@ -132,6 +139,44 @@ def fit_model(
     return Fitted(pipeline, spec, network, trained.history, trained.best)
 
 
+def resolve(dataset: Dataset, recipe: Recipe, config: TrainConfig) -> dict[str, Any]:
+    """Return what settings come to, after trying that a pipeline, its windows and a model can be made of them.
+
+    Parameters
+    ----------
+    dataset : Dataset
+        Its signal and its stretches are what the settings must fit.
+    recipe, config
+        How.
+
+    Returns
+    -------
+    resolved : dict
+        Hash of the pipeline before its fit, model with its arguments, settings of the training (None for a closed
+        fit), as JSON values.
+
+    Raises
+    ------
+    UsageError
+        If the settings do not fit the data or each other.
+    """
+    spec = recipe.pipeline(dataset.sessions[0].signal, config.window_s, config.hop_s)
+    # a stage that is not fitted yet changes neither shape nor timing
+    shape = replace(spec, stages=tuple(stage for stage in spec.stages if not isinstance(stage, RobustScale)))
+    try:
+        require_windows(shape, dataset.sessions)
+        model = model_spec(recipe, shape, len(dataset.classes), config.dropout)
+        with torch.random.fork_rng(devices=[]):
+            build(model)
+    except (ValueError, RuntimeError) as error:  # SpecError among them; torch on an impossible size
+        raise UsageError(f"These settings cannot be used for {config.model}: {error} Check --window-s.") from error
+    return {
+        "pipeline_sha256": hashlib.sha256(spec.to_json().encode()).hexdigest(),
+        "model": {"name": model.name, "arguments": dict(model.arguments)},
+        "training": asdict(loop_settings(recipe, config)) if recipe.fit == "network" else None,
+    }
+
+
 def loop_settings(recipe: Recipe, config: TrainConfig, stop_after: int | None = None) -> LoopSettings:
     """Return the settings of a training: the configuration's where given, else the recipe's."""
     return LoopSettings(
@@ -169,7 +214,12 @@ def evaluate_split(dataset: Dataset, split: Split, fitted: Fitted) -> FoldResult
     test = cut_sessions(fitted.pipeline, dataset.of(split.test))
     predicted = logits_of(fitted.network, test.earliest()).argmax(axis=1)
     return FoldResult(
-        split, fitted.best_epoch, fitted.history, tuple(test.labels.tolist()), tuple(int(p) for p in predicted)
+        split,
+        fitted.best_epoch,
+        fitted.history,
+        tuple(test.labels.tolist()),
+        tuple(int(p) for p in predicted),
+        test.n_incomplete(),
     )
 
 
@@ -179,7 +229,8 @@ def cross_validate(
     recipe: Recipe,
     config: TrainConfig,
     folder: Path,
-    on_epoch: Callable[[Split, Epoch], None] | None = None,
+    on_epoch: Callable[[str, Epoch], None] | None = None,
+    on_fold: Callable[[FoldResult], None] | None = None,
 ) -> tuple[FoldResult, ...]:
     """Fit and score a model on every split.
 
@@ -194,45 +245,74 @@ def cross_validate(
     folder : Path
         Folds that are done are read from here, so that an interrupted run goes on where it was.
     on_epoch : callable or None, default=None
-        Called after each epoch.
+        Called with the name of the split after each epoch.
+    on_fold : callable or None, default=None
+        Called with each fold when it is there.
 
     Returns
     -------
     results : tuple of FoldResult
         In the order of the splits.
+
+    Raises
+    ------
+    UsageError
+        If a fold in the folder was trained in another way.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    settings = {"seed": config.seed, **resolve(dataset, recipe, config)}
     results = []
     for split in splits:
         done = folder / f"{split.name}.json"
         if not done.is_file():
             state = folder / f"{split.name}.safetensors"
-            report = None if on_epoch is None else _bound(on_epoch, split)
+            report = None if on_epoch is None else partial(on_epoch, split.name)
             fitted = fit_model(dataset, split, recipe, config, checkpoint=state, on_epoch=report)
-            write_atomic(done, json.dumps(asdict(evaluate_split(dataset, split, fitted))))
+            content = {**asdict(evaluate_split(dataset, split, fitted)), "settings": settings}
+            write_atomic(done, json.dumps(content))
             state.unlink(missing_ok=True)
-        results.append(read_fold(done))
+        results.append(read_fold(done, {**settings, "split": asdict(split)}))
+        if on_fold is not None:
+            on_fold(results[-1])
     return tuple(results)
 
 
-def read_fold(path: Path) -> FoldResult:
+def read_fold(path: Path, needed: Mapping[str, Any] | None = None) -> FoldResult:
     """Return a fold that `cross_validate` wrote.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    needed : mapping or None, default=None
+        Settings and split that it must have; None takes any.
+
+    Returns
+    -------
+    fold : FoldResult
 
     Raises
     ------
     SchemaError
         If the file is damaged.
+    UsageError
+        If it was trained in another way.
     """
     try:
         record = json.loads(path.read_text())
         split = Split(*(tuple(record["split"][side]) for side in ("train", "validation", "test")))
         history = tuple(Epoch(**epoch) for epoch in record["history"])
-        return FoldResult(
-            split, int(record["best_epoch"]), history, tuple(record["labels"]), tuple(record["predicted"])
+        found = {**record["settings"], "split": record["split"]}
+        fold = FoldResult(
+            split,
+            int(record["best_epoch"]),
+            history,
+            tuple(record["labels"]),
+            tuple(record["predicted"]),
+            int(record["n_incomplete"]),
         )
     except (ValueError, KeyError, TypeError) as error:
         raise SchemaError(f"A fold needs complete JSON, {path} is damaged ({error}). Delete it.") from error
-
-
-def _bound(on_epoch: Callable[[Split, Epoch], None], split: Split) -> Callable[[Epoch], None]:
-    return lambda epoch: on_epoch(split, epoch)
+    if needed is not None:
+        require_same_settings(path, found, needed)
+    return fold

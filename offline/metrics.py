@@ -9,7 +9,7 @@ import numpy as np
 
 from offline.datasets.base import Dataset, class_counts
 from offline.evaluate import FoldResult
-from offline.statistics import balanced_accuracy, cluster_bootstrap, confusion_matrix, wilson_interval
+from offline.statistics import balanced_accuracy, confusion_matrix, mean_interval, wilson_interval
 
 
 def summary(dataset: Dataset, results: Sequence[FoldResult], seed: int) -> dict[str, Any]:
@@ -34,9 +34,9 @@ def summary(dataset: Dataset, results: Sequence[FoldResult], seed: int) -> dict[
     labels = np.concatenate([fold.labels for fold in results])
     predicted = np.concatenate([fold.predicted for fold in results])
     confusion = confusion_matrix(labels, predicted, len(dataset.classes))
-    low, high = cluster_bootstrap(accuracies, np.random.default_rng(seed))
+    low, high, method = mean_interval(accuracies, np.random.default_rng(seed), (0.0, 1.0))
     return {
-        "accuracy": {"mean": float(np.mean(accuracies)), "interval": [low, high], "over": "subjects, bootstrap, 95 %"},
+        "accuracy": {"mean": float(np.mean(accuracies)), "interval": [low, high], "over": f"subjects, {method}, 95 %"},
         "balanced_accuracy": balanced_accuracy(confusion),
         "classes": list(dataset.classes),
         "confusion": confusion.tolist(),
@@ -58,8 +58,8 @@ def summary(dataset: Dataset, results: Sequence[FoldResult], seed: int) -> dict[
 def compare(results: Sequence[FoldResult], reference: Sequence[FoldResult], seed: int) -> dict[str, Any]:
     """Return the mean difference in accuracy to another model on the same people, with its interval over people."""
     differences = [a.accuracy - b.accuracy for a, b in zip(results, reference, strict=True)]
-    low, high = cluster_bootstrap(differences, np.random.default_rng(seed))
-    return {"mean": float(np.mean(differences)), "interval": [low, high], "over": "subjects, paired bootstrap, 95 %"}
+    low, high, method = mean_interval(differences, np.random.default_rng(seed), (-1.0, 1.0))
+    return {"mean": float(np.mean(differences)), "interval": [low, high], "over": f"subjects, paired {method}, 95 %"}
 
 
 def trivial_baselines(dataset: Dataset, results: Sequence[FoldResult]) -> dict[str, float]:

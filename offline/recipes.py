@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from bci.chunk import Signal, samples
+from bci.chunk import Signal
 from bci.errors import UsageError
 from bci.pipeline import PipelineSpec, Window
 from bci.stages.base import StageSpec
@@ -43,7 +43,7 @@ class Recipe:
     learning_rate, dropout : float
         Defaults of training.
     note : str, default=""
-        What is known about its limits; goes into reports.
+        What may limit it; reports call it a possible reason where the model is below the strong baseline.
     """
 
     architecture: str
@@ -67,14 +67,15 @@ class Recipe:
         Raises
         ------
         UsageError
-            If not even one column fits.
+            If not even one column fits, or the window or hop is not a whole number of samples or columns.
         """
         timing = [stage for stage in self.stages if not isinstance(stage, RobustScale)]  # it may not be fitted yet
         built, out = [], signal
         for stage in timing:
             built.append(stage.build(out))
             out = built[-1].signal_out
-        n_samples = samples(window_s, signal.sfreq, "The window length")
+        n_samples = _steps(window_s, signal.sfreq, "window_s", "samples")
+        _steps(hop_s, out.sfreq, "hop_s", "columns")
         reach = np.arange(n_samples)
         for running in reversed(built):
             reach = running.last_input(reach)
@@ -87,12 +88,22 @@ class Recipe:
         return PipelineSpec(signal, self.stages, Window(n_columns / out.sfreq, hop_s), self.reference_hz)
 
 
+def _steps(seconds: float, rate_hz: float, name: str, what: str) -> int:
+    n = max(1, round(seconds * rate_hz))
+    if abs(seconds * rate_hz - n) > 1e-6:
+        raise UsageError(
+            f"{name} must be a whole number of {what} at {rate_hz:g} Hz for this model, got {seconds:g} s. "
+            f"Use {n / rate_hz:.9g} s."
+        )
+    return n
+
+
 # the files hold amplitudes 1000 times too large
 _TO_UV = Scale(1e-3)
 _CCA_BANDS = ((5.0, 45.0), (11.0, 45.0), (15.0, 45.0), (22.0, 90.0))
 _STIMULI_HZ = (13.0, 21.0, 17.0)
 _FIXED_SPATIAL = (
-    "Likely reason: its spatial filters are fixed after training, while the pattern of the response differs between "
+    "its spatial filters are fixed after training, while the pattern of the response differs between "
     "people. The baseline finds them anew in every window."
 )
 _TANGENT_BANDS = tuple((f - 1.0, f + 1.0) for f in _STIMULI_HZ)
@@ -126,7 +137,7 @@ RECIPES: dict[str, dict[str, Recipe]] = {
             epochs=40,
             patience=20,
             note=(
-                "Likely reason: each channel enters as log power, so that the phase between channels, by which "
+                "each channel enters as log power, so that the phase between channels, by which "
                 "correlation separates the response from alpha rhythm, is lost; it overfits the few people there are."
             ),
         ),

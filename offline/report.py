@@ -7,6 +7,7 @@ from html import escape
 from typing import Any
 
 from offline.evaluate import FoldResult
+from offline.training_loop import Epoch
 
 _STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; color: #1c2430; }
@@ -48,7 +49,13 @@ def report_html(metrics: Mapping[str, Any], results: Sequence[FoldResult]) -> st
         _confusion(scores["classes"], scores["confusion"]),
     ]
     if any(fold.history for fold in results):
-        parts += ["<h2>Learning curves</h2>", _curves(results)]
+        parts += ["<h2>Learning curves</h2>", curves({fold.split.name: fold.history for fold in results})]
+        parts.append("<p>One line per left-out subject.</p>")
+    return page(title, parts)
+
+
+def page(title: str, parts: Sequence[str]) -> str:
+    """Return a page of HTML parts, whose texts are escaped."""
     body = "\n".join(parts)
     return (
         f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>'
@@ -64,7 +71,10 @@ def interval_text(value: Mapping[str, Any], sign: bool = False) -> str:
 
 
 def verdict(metrics: Mapping[str, Any]) -> str:
-    """Return how the model stands to the strong baseline, in words; empty if it is that baseline."""
+    """Return how the model stands to the strong baseline, in words; empty if it is that baseline.
+
+    What may limit the model is said only where it is below, with the training that the recipe names.
+    """
     strong = metrics["strong_baseline"]
     if strong is None:
         return ""
@@ -75,7 +85,9 @@ def verdict(metrics: Mapping[str, Any]) -> str:
         f"{metrics['run']['model']} {relation} the strong baseline {strong['model']} "
         f"({interval_text(strong['accuracy'])}): difference {interval_text(difference, sign=True)}."
     )
-    return f"{text} {metrics['note']}" if difference["mean"] < 0 and metrics["note"] else text
+    if high < 0 and metrics["note"] and not metrics["run"]["overridden"]:
+        return f"{text} Possible reason, not tested: {metrics['note']}"
+    return text
 
 
 def _comparison(metrics: Mapping[str, Any]) -> str:
@@ -89,9 +101,9 @@ def _comparison(metrics: Mapping[str, Any]) -> str:
     strong = metrics["strong_baseline"]
     if strong is not None:
         rows.insert(1, (f"{strong['model']} (strong baseline)", interval_text(strong["accuracy"])))
-    table = _table(("", "accuracy, mean over subjects [95 %]"), rows)
+    scores = table(("", f"accuracy, mean [{metrics['scores']['accuracy']['over']}]"), rows)
     said = verdict(metrics)
-    return table + (f'\n<p class="note">{escape(said)}</p>' if said else "")
+    return scores + (f'\n<p class="note">{escape(said)}</p>' if said else "")
 
 
 def _subjects(subjects: Sequence[Mapping[str, Any]]) -> str:
@@ -104,10 +116,11 @@ def _subjects(subjects: Sequence[Mapping[str, Any]]) -> str:
         )
         for s in subjects
     ]
-    return _table(("subject", "correct", "accuracy", "Wilson 95 %"), rows)
+    return table(("subject", "correct", "accuracy", "Wilson 95 %"), rows)
 
 
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Return a table of texts, escaped."""
     top = "".join(f"<th>{escape(cell)}</th>" for cell in head)
     lines = "\n".join("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in rows)
     return f"<table><tr>{top}</tr>\n{lines}</table>"
@@ -135,21 +148,23 @@ def _confusion(classes: Sequence[str], counts: Sequence[Sequence[int]]) -> str:
     )
 
 
-def _curves(results: Sequence[FoldResult]) -> str:
+def curves(histories: Mapping[str, Sequence[Epoch]]) -> str:
+    """Return learning curves, one line per training, as inline SVG; without validation only the training loss."""
     panels = []
     for title, field, low, high in (
         ("training loss", "train_loss", 0.0, None),
         ("validation loss", "validation_loss", 0.0, None),
         ("validation accuracy", "validation_accuracy", 0.0, 1.0),
     ):
-        lines = [[value for e in fold.history if (value := getattr(e, field)) is not None] for fold in results]
+        lines = [[value for e in history if (value := getattr(e, field)) is not None] for history in histories.values()]
+        if not any(lines):
+            continue
         top = high or max((max(line) for line in lines if line), default=1.0)
         panels.append(_panel(title, lines, low, top))
     names = " ".join(
-        f'<span style="color:{_COLOURS[i % len(_COLOURS)]}">■</span> {escape(fold.split.name)}'
-        for i, fold in enumerate(results)
+        f'<span style="color:{_COLOURS[i % len(_COLOURS)]}">■</span> {escape(name)}' for i, name in enumerate(histories)
     )
-    return f"{''.join(panels)}<p>One line per left-out subject: {names}</p>"
+    return f"{''.join(panels)}<p>{names}</p>"
 
 
 def _panel(title: str, lines: Sequence[Sequence[float]], low: float, high: float) -> str:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +16,14 @@ from torch import nn
 
 from bci.chunk import Signal
 from bci.decision import DecisionSpec
+from bci.errors import UsageError
 from bci.pipeline import PipelineSpec, window_starts
 from bci.serving import windows_at
 from bci.sources.head_model import CHANNELS
 from models.registry import build
 from offline.calibrate import fit_temperature
 from offline.checkpoint import write_atomic
-from offline.config import TrainConfig
+from offline.config import TrainConfig, overridden
 from offline.datasets.registry import load_dataset
 from offline.datasets.simulated import (
     CLASSES,
@@ -31,16 +33,20 @@ from offline.datasets.simulated import (
     VALIDATION,
     Labelling,
     PatientFeatures,
+    cache_key,
     features,
     labelled_windows,
 )
-from offline.evaluate import Fitted, loop_settings, model_spec
+from offline.evaluate import Fitted, loop_settings, model_spec, resolve
 from offline.export import export_bundle
+from offline.identity import claim, settings_record, versions
+from offline.progress import Progress, Step
 from offline.recipes import Recipe, recipe
-from offline.seizure_alarm import FIGURES, Track, choose_alarm, figures, score_tracks, shifted_chance
+from offline.seizure_alarm import Track, choose_alarm, figures, score_tracks, shifted_chance
 from offline.seizure_detectors import BandPowerDetector, LineLengthDetector, every_label, track, window_auc
 from offline.seizure_events import EventScore, Span, score_events
-from offline.train import Outcome, Step, claim, record, recorded, torch_threads
+from offline.seizure_report import report_html, table
+from offline.train import Outcome, record, recorded, torch_threads
 from offline.training_loop import Epoch, logits_of, train_network
 from offline.windows import WindowSet
 
@@ -50,21 +56,13 @@ NAME = "seizure-demo"
 SIMULATORS = 2
 BATCH = 64
 _NO_FIGURE: dict[str, Any] = {"value": None, "interval": None}
-ROWS = {
-    "network": "mel CNN",
-    "band_powers": "logistic regression on band powers",
-    "line_length": "line length",
-    "shifted": "the network's alarms at random other times",
-    "always": "always an alarm",
-    "never": "never an alarm",
-}
 
 
 def train(config: TrainConfig, created: str, on_step: Callable[[Step], None] | None = None) -> Outcome:
     """Train on simulated patients, choose the alarm on others, score it on a third cohort and write everything down.
 
-    Writes ``features/`` (outputs of the pipeline), ``train.log``, ``metrics.json`` and the bundle ``seizure-demo/``
-    below ``config.out``. A run that was interrupted goes on where it was.
+    Writes ``features/`` (outputs of the pipeline), ``train.log``, ``metrics.json``, ``report.html`` and the
+    bundle ``seizure-demo/`` below ``config.out``. A run that was interrupted goes on where it was.
 
     Parameters
     ----------
@@ -73,27 +71,50 @@ def train(config: TrainConfig, created: str, on_step: Callable[[Step], None] | N
     created : str
         Time of the run, ISO 8601, for the bundle.
     on_step : callable or None, default=None
-        Called after each epoch.
+        Called after each patient and each epoch.
 
     Returns
     -------
     outcome : Outcome
+
+    Raises
+    ------
+    UsageError
+        If a setting has no effect here or does not fit the data, or the folder holds another run.
     """
     plan = recipe(config.task, config.model)
+    unused = overridden(config, ("patience", "n_validation", "skip_bad"))
+    if unused:
+        raise UsageError(
+            f"The task {config.task} trains a fixed number of epochs on fixed cohorts, got {', '.join(unused)}, which "
+            "would have no effect. Leave it out."
+        )
     dataset = load_dataset(config.task, config.data)
-    out = Path(config.out)
-    claim(out, config, dataset)
     pipeline = plan.pipeline(Signal(256.0, CHANNELS), config.window_s, config.hop_s)
+    # windows are cut by `labelled_windows`, which takes stretches of any length
+    unlabelled = replace(dataset, sessions=tuple(replace(session, stretches=()) for session in dataset.sessions))
+    resolved = resolve(unlabelled, plan, config)
+    out = Path(config.out)
+    cohorts = [asdict(cohort) for cohort in COHORTS]
+    claim(out, "run", config, resolved, {"simulator": cache_key(pipeline), "cohorts": cohorts})
+    n_epochs = loop_settings(plan, config).epochs
+    progress = Progress(sum(cohort.n_patients for cohort in COHORTS) + n_epochs, on_step)
     patients = {}
     with torch_threads(config.threads), recorded(out / "train.log"):
         record.info("%s", config)
         for cohort in COHORTS:
             log.info("%s cohort: simulating %d patients", cohort.name, cohort.n_patients)
-            patients[cohort.name] = features(pipeline, cohort.specs(), out / "features", SIMULATORS)
-        fitted = _fit(pipeline, patients[TRAIN.name], plan, config, out / "network.safetensors", on_step)
+            patients[cohort.name] = features(
+                pipeline,
+                cohort.specs(),
+                out / "features",
+                SIMULATORS,
+                partial(_simulated, progress, cohort.name),
+            )
+        fitted = _fit(pipeline, patients[TRAIN.name], plan, config, out / "network.safetensors", progress)
         tracks = {name: _tracks(fitted, patients[name]) for name in (VALIDATION.name, TEST.name)}
         decision = _decide(fitted, patients[VALIDATION.name], tracks[VALIDATION.name])
-        metrics = _metrics(fitted, decision, patients, tracks[TEST.name], config)
+        metrics = _metrics(fitted, decision, patients, tracks[TEST.name], config, resolved)
         lines = table(metrics)
         bundle = export_bundle(
             out / NAME,
@@ -104,7 +125,7 @@ def train(config: TrainConfig, created: str, on_step: Callable[[Step], None] | N
             training={
                 "task": config.task,
                 "model": config.model,
-                "cohorts": [asdict(cohort) for cohort in COHORTS],
+                "cohorts": cohorts,
                 "seed": config.seed,
                 "epochs": len(fitted.history),
                 "command": command(config),
@@ -113,8 +134,9 @@ def train(config: TrainConfig, created: str, on_step: Callable[[Step], None] | N
             created=created,
             seed=config.seed,
         )
+    write_atomic(out / "report.html", report_html(metrics, fitted.history))
     write_atomic(out / "metrics.json", json.dumps(metrics, indent=1, allow_nan=False) + "\n")
-    return Outcome(metrics, bundle, lines)
+    return Outcome(metrics, bundle, (*lines, f"report: {out / 'report.html'}"))
 
 
 def command(config: TrainConfig) -> str:
@@ -128,33 +150,13 @@ def command(config: TrainConfig) -> str:
     return " ".join(["bci-train", *words, f"--out {config.out}"])
 
 
-def table(metrics: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return the scores as the lines of a Markdown table."""
-    forms = (".2f", ".2f", ".2f", ".1f", ".1f", ".3f")
-    head = (
-        "detector",
-        "event F1",
-        "sensitivity",
-        "precision",
-        "false alarms / 24 h",
-        "median delay, s",
-        "AUC of windows",
-    )
-    lines = [f"| {' | '.join(head)} |", "|---" + "|---:" * (len(head) - 1) + "|"]
-    for name, label in ROWS.items():
-        row = metrics["detectors"][name]
-        cells = [_cell(row[figure], form) for figure, form in zip((*FIGURES, "window_auc"), forms, strict=True)]
-        lines.append(f"| {label} | {' | '.join(cells)} |")
-    return tuple(lines)
-
-
 def _fit(
     pipeline: PipelineSpec,
     patients: Sequence[PatientFeatures],
     plan: Recipe,
     config: TrainConfig,
     checkpoint: Path,
-    on_step: Callable[[Step], None] | None,
+    progress: Progress,
 ) -> Fitted:
     windows = WindowSet(
         [labelled_windows(pipeline, patient, Labelling()) for patient in patients], pipeline.build().window_frames
@@ -166,13 +168,15 @@ def _fit(
     settings = loop_settings(plan, config)
 
     def report(epoch: Epoch) -> None:
-        step = Step(NAME, epoch.index + 1, settings.epochs, epoch)
-        record.info("%s: epoch %d: %s", step.name, epoch.index, step.figures)
-        if on_step is not None:
-            on_step(step)
+        record.info("%s: epoch %d: %s", NAME, epoch.index, epoch.figures)
+        progress.epoch(NAME, epoch)
 
     trained = train_network(network, windows, None, settings, checkpoint, report)
     return Fitted(pipeline, spec, network, trained.history, trained.best)
+
+
+def _simulated(progress: Progress, cohort: str, n: int) -> None:
+    progress.over(f"{cohort} patient {n}", 1, 1)
 
 
 def _tracks(fitted: Fitted, patients: Sequence[PatientFeatures]) -> list[Track]:
@@ -202,6 +206,7 @@ def _metrics(
     patients: Mapping[str, Sequence[PatientFeatures]],
     test: Sequence[Track],
     config: TrainConfig,
+    resolved: Mapping[str, Any],
 ) -> dict[str, Any]:
     pipeline, hop_s = fitted.pipeline, fitted.pipeline.window.hop_s
     powers = BandPowerDetector(pipeline)
@@ -239,7 +244,9 @@ def _metrics(
             "window_s": config.window_s,
             "hop_s": config.hop_s,
             "seed": config.seed,
-            "training": asdict(loop_settings(recipe(config.task, config.model), config)),
+            "settings": settings_record(config),
+            "resolved": dict(resolved),
+            "versions": versions(),
             "labelling": asdict(Labelling()),
         },
         "data": {cohort.name: {**asdict(cohort), "seizures": _n_seizures(patients[cohort.name])} for cohort in COHORTS},
@@ -251,16 +258,6 @@ def _metrics(
 
 def _n_seizures(patients: Sequence[PatientFeatures]) -> int:
     return sum(len(patient.seizures) for patient in patients)
-
-
-def _cell(figure: Mapping[str, Any], form: str) -> str:
-    if figure["value"] is None:
-        return "–"
-    text = f"{figure['value']:{form}}"
-    if figure["interval"] is None:
-        return text
-    low, high = figure["interval"]
-    return f"{text} [{low:{form}}, {high:{form}}]"
 
 
 def _card(config: TrainConfig, metrics: Mapping[str, Any], lines: Sequence[str], decision: DecisionSpec) -> str:

@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from scipy.stats import norm
+from scipy.stats import norm, t
 
 from bci.errors import SpecError
+
+FEW = 10
+"""With fewer people an interval comes from Student's t."""
 
 
 def wilson_interval(n_correct: int, n: int, confidence: float = 0.95) -> tuple[float, float]:
@@ -73,6 +76,42 @@ def cluster_bootstrap(
     means = scores[rng.integers(0, len(scores), (n_draws, len(scores)))].mean(axis=1)
     low, high = np.quantile(means, [(1 - confidence) / 2, (1 + confidence) / 2])
     return float(low), float(high)
+
+
+def mean_interval(
+    values: Sequence[float], rng: np.random.Generator, bounds: tuple[float, float], confidence: float = 0.95
+) -> tuple[float, float, str]:
+    """Return the interval of the mean over people that fits their number.
+
+    Parameters
+    ----------
+    values : sequence of float
+        One score per person; at least two.
+    rng : Generator
+        Source of the bootstrap's draws.
+    bounds : tuple of float
+        Lowest and highest possible mean; the interval is cut there.
+    confidence : float, default=0.95
+        Nominal coverage.
+
+    Returns
+    -------
+    low, high : float
+    method : str
+        ``t`` below `FEW` people, where a bootstrap covers too little, else ``bootstrap``.
+
+    Raises
+    ------
+    SpecError
+        If there are fewer than two values.
+    """
+    if len(values) < 2:
+        raise SpecError(f"An interval over people needs at least two of them, got {len(values)}. Add people.")
+    if len(values) >= FEW:
+        return *cluster_bootstrap(values, rng, confidence), "bootstrap"
+    half = t.ppf(0.5 + confidence / 2, len(values) - 1) * np.std(values, ddof=1) / np.sqrt(len(values))
+    mean = float(np.mean(values))
+    return float(max(bounds[0], mean - half)), float(min(bounds[1], mean + half)), "t"
 
 
 def confusion_matrix(labels: np.ndarray, predicted: np.ndarray, n_classes: int) -> np.ndarray:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -16,14 +16,16 @@ import torch
 
 from bci.bundle import Bundle
 from bci.decision import DecisionSpec
-from bci.errors import RecordingError, UsageError
+from bci.errors import RecordingError, SpecError, UsageError
 from offline.checkpoint import write_atomic
-from offline.config import TrainConfig
+from offline.config import TrainConfig, overridden
 from offline.datasets.base import Dataset, class_counts
 from offline.datasets.registry import load_dataset
-from offline.evaluate import Fitted, FoldResult, cross_validate, fit_model, loop_settings
+from offline.evaluate import Fitted, FoldResult, cross_validate, fit_model, loop_settings, resolve
 from offline.export import export_bundle
+from offline.identity import claim, sessions_sha256, settings_record, versions
 from offline.metrics import compare, summary, trivial_baselines
+from offline.progress import Progress, Step
 from offline.recipes import STRONG_BASELINE, Recipe, recipe
 from offline.report import interval_text, report_html, verdict
 from offline.splits import Split, leave_one_out
@@ -34,33 +36,6 @@ record = logging.getLogger(f"{__name__}.record")
 """Every epoch, for ``train.log`` only."""
 record.propagate = False
 FINAL = "final"
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """How far a run is.
-
-    Parameters
-    ----------
-    name : str
-        Left-out subject, or ``final``.
-    done, total : int
-        Epochs of the whole run that are over, and its upper bound.
-    epoch : Epoch
-        The last one.
-    """
-
-    name: str
-    done: int
-    total: int
-    epoch: Epoch
-
-    @property
-    def figures(self) -> str:
-        """Loss and validation accuracy, in words."""
-        accuracy = self.epoch.validation_accuracy
-        said = f"loss {self.epoch.train_loss:.3f}"
-        return said if accuracy is None else f"{said}, validation accuracy {accuracy:.3f}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +70,7 @@ def train(config: TrainConfig, created: str, on_step: Callable[[Step], None] | N
     created : str
         Time of the run, ISO 8601, for the bundle.
     on_step : callable or None, default=None
-        Called after each epoch.
+        Called after each epoch and at the end of each fold.
 
     Returns
     -------
@@ -104,38 +79,40 @@ def train(config: TrainConfig, created: str, on_step: Callable[[Step], None] | N
     Raises
     ------
     UsageError
-        If the folder holds a run with other settings.
+        If the settings do not fit the data, or the folder holds another run.
     RecordingError
         If files cannot be used and ``skip_bad`` is off.
     """
     plan = recipe(config.task, config.model)
     dataset = usable(load_dataset(config.task, config.data), config.skip_bad)
-    splits = leave_one_out(dataset.subjects, config.n_validation)
+    splits = outer_splits(dataset, config)
+    strong = STRONG_BASELINE.get(config.task)
+    against = None if strong is None or config.model == strong else recipe(config.task, strong)
+    resolved = resolve(dataset, plan, config)
+    data = sessions_sha256(dataset)
     out = Path(config.out)
-    claim(out, config, dataset)
-    epochs = loop_settings(plan, config).epochs
-    total = (len(splits) + 1) * epochs
-    order = {split.name: i for i, split in enumerate(splits)}
+    claim(out, "run", config, resolved, data)
+    units = n_units(plan, config)
+    progress = Progress((len(splits) + 1) * units + (len(splits) if against else 0), on_step)
 
-    def on_epoch(name: str, position: int, epoch: Epoch) -> None:
-        step = Step(name, position * epochs + epoch.index + 1, total, epoch)
-        record.info("%s: epoch %d: %s", step.name, epoch.index, step.figures)
-        if on_step is not None:
-            on_step(step)
+    def on_epoch(name: str, epoch: Epoch) -> None:
+        record.info("%s: epoch %d: %s", name, epoch.index, epoch.figures)
+        progress.epoch(name, epoch)
 
-    def on_fold_epoch(split: Split, epoch: Epoch) -> None:
-        on_epoch(split.name, order[split.name], epoch)
+    def on_fold(fold: FoldResult) -> None:
+        record.info("%s: %d of %d right", fold.split.name, round(fold.accuracy * len(fold.labels)), len(fold.labels))
+        progress.over(fold.split.name, units, max(1, len(fold.history)))
 
-    def on_final_epoch(epoch: Epoch) -> None:
-        on_epoch(FINAL, len(splits), epoch)
+    def on_reference(fold: FoldResult) -> None:
+        progress.over(f"{strong} {fold.split.name}", 1, 1)
 
     with torch_threads(config.threads), recorded(out / "train.log"):
         record.info("%s", config)
-        results = cross_validate(dataset, splits, plan, config, out / "folds", on_fold_epoch)
-        strong = STRONG_BASELINE.get(config.task)
+        results = cross_validate(dataset, splits, plan, config, out / "folds", on_epoch, on_fold)
         reference = None
-        if strong is not None and config.model != strong:
-            reference = cross_validate(dataset, splits, recipe(config.task, strong), config, out / "folds" / strong)
+        if against is not None:
+            folder = out / "folds" / str(strong)
+            reference = cross_validate(dataset, splits, against, config, folder, on_fold=on_reference)
         n_epochs = round(median(fold.best_epoch + 1 for fold in results))
         fitted = fit_model(
             dataset,
@@ -144,15 +121,35 @@ def train(config: TrainConfig, created: str, on_step: Callable[[Step], None] | N
             config,
             checkpoint=out / "folds" / f"{FINAL}.safetensors",
             stop_after=n_epochs,
-            on_epoch=on_final_epoch,
+            on_epoch=partial(on_epoch, FINAL),
         )
-        metrics = _metrics(config, plan, dataset, results, reference)
-        bundle = _export(out / "bundle", config, dataset, fitted, metrics, created)
+        progress.over(FINAL, units, max(1, len(fitted.history)))
+        metrics = _metrics(config, plan, dataset, results, reference, resolved)
+        bundle = _export(out / "bundle", config, dataset, fitted, metrics, data, created)
         record.info("accuracy %s, bundle %s", interval_text(metrics["scores"]["accuracy"]), bundle.sha256)
     write_atomic(out / "report.html", report_html(metrics, results))
     write_atomic(out / "metrics.json", json.dumps(metrics, indent=1, allow_nan=False) + "\n")
     log.info("%s: accuracy %s", config.model, interval_text(metrics["scores"]["accuracy"]))
     return Outcome(metrics, bundle, (*_lines(metrics), f"report: {out / 'report.html'}"))
+
+
+def outer_splits(dataset: Dataset, config: TrainConfig) -> tuple[Split, ...]:
+    """Return the folds of a run.
+
+    Raises
+    ------
+    UsageError
+        If there are too few people for ``n_validation``.
+    """
+    try:
+        return leave_one_out(dataset.subjects, config.n_validation)
+    except SpecError as error:
+        raise UsageError(f"{error} Or lower --n-validation.") from error
+
+
+def n_units(plan: Recipe, config: TrainConfig) -> int:
+    """Return the units of work of one training: epochs, or 1 for a closed fit."""
+    return loop_settings(plan, config).epochs if plan.fit == "network" else 1
 
 
 def usable(dataset: Dataset, skip_bad: bool) -> Dataset:
@@ -172,30 +169,6 @@ def usable(dataset: Dataset, skip_bad: bool) -> Dataset:
     for problem in dataset.problems:
         log.warning("left out: %s: %s", problem.path.name, problem.reason)
     return dataset
-
-
-def claim(out: Path, config: TrainConfig, dataset: Dataset) -> None:
-    """Make a folder this run's own, or recognise it as one that is to be resumed.
-
-    Raises
-    ------
-    UsageError
-        If it holds another run, or something else.
-    """
-    record = {
-        "config": {key: value for key, value in asdict(config).items() if key not in ("data", "out", "threads")},
-        "sessions": {session.name: session.n_samples for session in dataset.sessions},
-    }
-    file = out / "run.json"
-    text = json.dumps(record, indent=1, sort_keys=True) + "\n"
-    if file.is_file():
-        if file.read_text() != text:
-            raise UsageError(f"{out} holds a run with other settings or data (see {file.name}). Choose another --out.")
-        return
-    if out.exists() and (not out.is_dir() or any(entry.suffix != ".log" for entry in out.iterdir())):
-        raise UsageError(f"The results need a new or empty folder, got {out}. Choose another --out.")
-    out.mkdir(parents=True, exist_ok=True)
-    write_atomic(file, text)
 
 
 @contextmanager
@@ -231,6 +204,7 @@ def _metrics(
     dataset: Dataset,
     results: tuple[FoldResult, ...],
     reference: tuple[FoldResult, ...] | None,
+    resolved: Mapping[str, Any],
 ) -> dict[str, Any]:
     strong = None
     if reference is not None:
@@ -239,7 +213,6 @@ def _metrics(
             "accuracy": summary(dataset, reference, config.seed)["accuracy"],
             "difference": compare(results, reference, config.seed),
         }
-    settings = loop_settings(plan, config)
     return {
         "description": plan.line,
         "note": plan.note,
@@ -248,8 +221,10 @@ def _metrics(
             "model": config.model,
             "window_s": config.window_s,
             "seed": config.seed,
-            "training": asdict(settings) if plan.fit == "network" else None,
-            "torch_threads": config.threads,
+            "settings": settings_record(config),
+            "resolved": dict(resolved),
+            "overridden": overridden(config),
+            "versions": versions(),
         },
         "data": {
             "subjects": list(dataset.subjects),
@@ -258,6 +233,7 @@ def _metrics(
                 zip(dataset.classes, class_counts(dataset.sessions, len(dataset.classes)).tolist(), strict=True)
             ),
             "left_out": [problem.path.name for problem in dataset.problems],
+            "incomplete_windows": sum(fold.n_incomplete for fold in results),
         },
         "scores": summary(dataset, results, config.seed),
         "trivial": trivial_baselines(dataset, results),
@@ -274,14 +250,19 @@ def _lines(metrics: dict[str, Any]) -> list[str]:
 
 
 def _export(
-    folder: Path, config: TrainConfig, dataset: Dataset, fitted: Fitted, metrics: dict[str, Any], created: str
+    folder: Path,
+    config: TrainConfig,
+    dataset: Dataset,
+    fitted: Fitted,
+    metrics: dict[str, Any],
+    data: Mapping[str, str],
+    created: str,
 ) -> Bundle:
-    names = "\n".join(session.name for session in dataset.sessions)
     training = {
         "task": config.task,
         "model": config.model,
         "subjects": list(dataset.subjects),
-        "sessions_sha256": hashlib.sha256(names.encode()).hexdigest(),
+        "sessions_sha256": dict(data),
         "seed": config.seed,
         "epochs": len(fitted.history),
     }

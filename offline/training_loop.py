@@ -77,6 +77,13 @@ class Epoch:
     validation_loss: float | None
     validation_accuracy: float | None
 
+    @property
+    def figures(self) -> str:
+        """Loss and validation accuracy, in words."""
+        said = f"loss {self.train_loss:.3f}"
+        accuracy = self.validation_accuracy
+        return said if accuracy is None else f"{said}, validation accuracy {accuracy:.3f}"
+
 
 @dataclass(frozen=True, slots=True)
 class Trained:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from bci.errors import SpecError
-from bci.pipeline import Block, Pipeline, PipelineSpec
+from bci.pipeline import Pipeline, PipelineSpec
 from offline.datasets.base import Session
 
 
@@ -24,12 +24,15 @@ class SessionWindows:
         First and last column at which a window inside the stretch starts.
     labels : ndarray of int64, shape (n_stretches,)
         Class of each stretch.
+    valid : ndarray of float32, shape (n_columns,), or None, default=None
+        Share of valid samples behind each column; None if all are.
     """
 
     data: np.ndarray
     first: np.ndarray
     last: np.ndarray
     labels: np.ndarray
+    valid: np.ndarray | None = None
 
 
 class WindowSet:
@@ -80,6 +83,15 @@ class WindowSet:
         """Return the first window of every stretch: what is scored."""
         return self.cut(np.arange(len(self)), self.first)
 
+    def n_incomplete(self) -> int:
+        """Return how many of the first windows cover samples that were missing or not finite."""
+        parts = [self._sessions[i].valid for i in self._session]
+        return sum(
+            bool((valid[start : start + self._n_columns] < 1).any())
+            for valid, start in zip(parts, self.first, strict=True)
+            if valid is not None
+        )
+
     def random_starts(self, stretches: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """Return a random start inside each stretch: what is learnt from."""
         return rng.integers(self.first[stretches], self.last[stretches] + 1)
@@ -106,9 +118,9 @@ def session_windows(pipeline: Pipeline, session: Session) -> SessionWindows:
     """
     pipeline.reset()
     block = pipeline.process(session.read())
-    first, last = _starts(block, pipeline, session)
+    first, last = _starts(block.last_input, pipeline, session)
     labels = np.array([stretch.label for stretch in session.stretches], dtype=np.int64)
-    return SessionWindows(block.data.astype(np.float32), first, last, labels)
+    return SessionWindows(block.data.astype(np.float32), first, last, labels, block.valid)
 
 
 def cut_sessions(spec: PipelineSpec, sessions: Sequence[Session]) -> WindowSet:
@@ -117,12 +129,34 @@ def cut_sessions(spec: PipelineSpec, sessions: Sequence[Session]) -> WindowSet:
     return WindowSet([session_windows(pipeline, session) for session in sessions], pipeline.window_frames)
 
 
-def _starts(block: Block, pipeline: Pipeline, session: Session) -> tuple[np.ndarray, np.ndarray]:
+def require_windows(spec: PipelineSpec, sessions: Sequence[Session]) -> None:
+    """Check that a window fits into every stretch, without reading a sample.
+
+    Parameters
+    ----------
+    spec : PipelineSpec
+        Pipeline that can be built.
+    sessions : sequence of Session
+        Recordings with its signal.
+
+    Raises
+    ------
+    SpecError
+        If one does not fit.
+    """
+    pipeline = spec.build()
+    for session in sessions:
+        n = int(session.n_samples * pipeline.signal_out.sfreq / session.signal.sfreq) + 1
+        last_input = pipeline.last_input(np.arange(n))
+        _starts(last_input[last_input < session.n_samples], pipeline, session)
+
+
+def _starts(last_input: np.ndarray, pipeline: Pipeline, session: Session) -> tuple[np.ndarray, np.ndarray]:
     # the first column is complete once its own samples are there: that many stand behind every column
-    begin = block.last_input - block.last_input[0]
+    begin = last_input - last_input[:1]
     n = pipeline.window_frames
     first = np.searchsorted(begin, [s.start for s in session.stretches])
-    last = np.searchsorted(block.last_input, [s.stop for s in session.stretches]) - n
+    last = np.searchsorted(last_input, [s.stop for s in session.stretches]) - n
     short = np.flatnonzero(last < first)
     if short.size:
         stretch = session.stretches[short[0]]

@@ -1,24 +1,27 @@
-"""Progress of a training on a terminal."""
+"""Progress of a training: a bar on a terminal, lines elsewhere."""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+if TYPE_CHECKING:
+    from offline.progress import Step
 
-from offline.train import Step
+_LINE_EVERY = 20
 
 
 @contextmanager
-def bar() -> Iterator[Callable[[Step], None]]:
-    """Show a bar with loss, metric and the time left, and give the function that moves it."""
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-    )
+def shown() -> Iterator[Callable[[Step], None]]:
+    """Give the function that shows a step: on a bar with loss, metric and time left, or as lines in a log."""
+    if not sys.stdout.isatty():
+        yield _print_step
+        return
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns) as progress:
         task = progress.add_task("preparing", total=None)
 
@@ -26,3 +29,10 @@ def bar() -> Iterator[Callable[[Step], None]]:
             progress.update(task, description=f"{step.name}: {step.figures}", completed=step.done, total=step.total)
 
         yield show
+
+
+def _print_step(step: Step) -> None:
+    if step.epoch is None:
+        print(f"[{step.done}/{step.total}] {step.name}: done", flush=True)
+    elif (step.epoch.index + 1) % _LINE_EVERY == 0:
+        print(f"[{step.done}/{step.total}] {step.name}: epoch {step.epoch.index + 1}, {step.figures}", flush=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 
+from apps.train_commands._progress import shown
 from apps.train_commands._settings import add_settings, settings
 
 HELP = "choose learning rate and dropout by nested folds; the scored subject has no say"
@@ -20,7 +21,8 @@ def run(args: argparse.Namespace) -> int:
     from offline.report import interval_text
     from offline.tune import tune
 
-    tuned = tune(settings(args), args.inner)
+    with shown() as on_step:
+        tuned = tune(settings(args), args.inner, on_step)
     for choice in tuned["choices"]:
         print(f"without {choice['subject']}: learning rate {choice['learning_rate']:g}, dropout {choice['dropout']:g}")
     print(f"accuracy, nested, leave one subject out: {interval_text(tuned['scores']['accuracy'])}")

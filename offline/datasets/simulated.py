@@ -9,12 +9,14 @@ from __future__ import annotations
 import hashlib
 import itertools
 import os
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from functools import cache, partial
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -30,6 +32,9 @@ from bci.stages.registry import stage_to_dict
 from offline.datasets.base import Dataset, Session, Stretch
 from offline.seizure_events import Span
 from offline.windows import SessionWindows
+
+if TYPE_CHECKING:
+    from multiprocessing.process import BaseProcess
 
 CLASSES = ("background", "seizure")
 TASK = "seizure-sim"
@@ -167,7 +172,7 @@ def features(
     if n_processes == 1:
         _count(map(work, specs), on_patient)
     else:
-        with ProcessPoolExecutor(n_processes, get_context("spawn")) as pool:
+        with ProcessPoolExecutor(n_processes, get_context("spawn"), end_with_parent) as pool:
             _count(pool.map(work, specs), on_patient)
     return tuple(
         PatientFeatures(
@@ -178,6 +183,18 @@ def features(
         )
         for spec in specs
     )
+
+
+def end_with_parent() -> None:
+    """Let this process end when the one that started it does, however that ended."""
+    parent = parent_process()
+    if parent is not None:
+        threading.Thread(target=_end_after, args=(parent,), daemon=True).start()
+
+
+def _end_after(parent: BaseProcess) -> None:
+    parent.join()
+    os._exit(1)
 
 
 def cache_key(pipeline: PipelineSpec) -> str:

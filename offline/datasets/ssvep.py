@@ -20,6 +20,7 @@ from pathlib import Path
 import mne
 import numpy as np
 
+from bci.chunk import Signal
 from bci.errors import BciError, RecordingError
 from bci.sources.recording import Recording, open_recording
 from offline.datasets.base import Dataset, Problem, Session, Stretch
@@ -42,8 +43,8 @@ def load(folder: Path) -> Dataset:
     Returns
     -------
     dataset : Dataset
-        Files that are unreadable, without partner, or recorded at another rate or with other channels than the
-        first session are listed as problems.
+        Files that are unreadable, without partner, with gaps, with samples that are not finite inside a stretch, or
+        recorded at another rate or with other channels than most are listed as problems.
 
     Raises
     ------
@@ -52,9 +53,17 @@ def load(folder: Path) -> Dataset:
     """
     sessions: list[Session] = []
     problems: list[Problem] = []
+    opened: list[tuple[Path, str, Recording]] = []
     for path in sorted(folder.glob("*_raw.fif")):
         try:
-            sessions.append(_session(path, sessions[0] if sessions else None))
+            opened.append((path, _subject(path), open_recording(path)))
+        except BciError as error:
+            problems.append(Problem(path, str(error)))
+    signals = [(_name(path), recording.signal) for path, _, recording in opened]
+    for path, subject, recording in opened:
+        recording.close()
+        try:
+            sessions.append(_session(path, subject, recording, *_most_frequent(signals)))
         except BciError as error:
             problems.append(Problem(path, str(error)))
     for path in sorted(folder.glob("*-eve.fif")):
@@ -70,23 +79,53 @@ def load(folder: Path) -> Dataset:
     return Dataset("ssvep", CLASSES, tuple(sessions), tuple(problems))
 
 
-def _session(path: Path, first: Session | None) -> Session:
+def _subject(path: Path) -> str:
     match = _NAME.fullmatch(path.name)
     if match is None:
         raise RecordingError("The name must be sub-XX_run-Y_raw.fif. Rename it.")
-    recording = open_recording(path)
+    return match["subject"]
+
+
+def _most_frequent(signals: list[tuple[str, Signal]]) -> tuple[str, Signal]:
+    """Return name and signal of the first session with the rate and channels that most sessions have."""
+    kinds = [_kind(signal) for _, signal in signals]
+    return signals[kinds.index(max(kinds, key=kinds.count))]
+
+
+def _kind(signal: Signal) -> tuple[float, frozenset[str]]:
+    return signal.sfreq, frozenset(signal.names)
+
+
+def _session(path: Path, subject: str, recording: Recording, like: str, common: Signal) -> Session:
     signal = recording.signal
-    if first is not None and (signal.sfreq, set(signal.names)) != (first.signal.sfreq, set(first.signal.names)):
+    if _kind(signal) != _kind(common):
         raise RecordingError(
-            f"The recording must have {first.signal.n_channels} channels at {first.signal.sfreq:g} Hz like "
-            f"{first.name} ({', '.join(first.signal.names)}), got {signal.n_channels} at {signal.sfreq:g} Hz "
+            f"The recording must have {common.n_channels} channels at {common.sfreq:g} Hz like most, such as "
+            f"{like} ({', '.join(common.names)}), got {signal.n_channels} at {signal.sfreq:g} Hz "
             f"({', '.join(signal.names)})."
         )
+    if recording.gaps:
+        start, stop = recording.gaps[0]
+        raise RecordingError(
+            f"The recording must be continuous, it has {len(recording.gaps)} gap(s), the first from {start} to {stop} "
+            "samples. Cut it there into runs, or leave it out."
+        )
     stretches = _stretches(_event_path(path), recording, path)
-    read = partial(_read, path, first.signal.names if first else signal.names)
-    shown = first.signal if first else signal
-    name = path.name.removesuffix("_raw.fif")
-    return Session(name, match["subject"], path, shown, recording.n_samples, stretches, read)
+    session = Session(
+        _name(path), subject, path, common, recording.n_samples, stretches, partial(_read, path, common.names)
+    )
+    _require_finite(session)
+    return session
+
+
+def _require_finite(session: Session) -> None:
+    finite = np.isfinite(session.read()).all(axis=0)
+    bad = [stretch for stretch in session.stretches if not finite[stretch.start : stretch.stop].all()]
+    if bad:
+        raise RecordingError(
+            f"Labelled stretches must hold finite samples, {len(bad)} of {len(session.stretches)} do not, the first "
+            f"from {bad[0].start} to {bad[0].stop} samples. Drop their events, or leave the recording out."
+        )
 
 
 def _stretches(events_path: Path, recording: Recording, path: Path) -> tuple[Stretch, ...]:
@@ -123,8 +162,12 @@ def _read(path: Path, names: tuple[str, ...]) -> np.ndarray:
     return data
 
 
+def _name(path: Path) -> str:
+    return path.name.removesuffix("_raw.fif")
+
+
 def _event_path(path: Path) -> Path:
-    return path.with_name(path.name.removesuffix("_raw.fif") + "-eve.fif")
+    return path.with_name(_name(path) + "-eve.fif")
 
 
 def _recording_path(events_path: Path) -> Path:

@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import threading
+from dataclasses import replace
+from html import unescape
+from multiprocessing import get_context
 
 import pytest
 
@@ -12,8 +17,9 @@ from bci.errors import UsageError
 from bci.golden import compare, require
 from offline import seizure_training
 from offline.config import TrainConfig
-from offline.datasets.simulated import Cohort
-from offline.seizure_training import ROWS, command, table, train
+from offline.datasets.simulated import Cohort, end_with_parent
+from offline.seizure_report import FIGURES, ROWS, table
+from offline.seizure_training import command, train
 from offline.tune import tune
 
 SMALL = {
@@ -41,7 +47,9 @@ def test_a_run_gives_a_bundle_and_honest_figures(small, tmp_path):
     steps = []
     outcome = train(config(tmp_path / "run"), "2026-01-01T00:00:00+00:00", steps.append)
     bundle = load_bundle(tmp_path / "run" / "seizure-demo")
-    assert [step.done for step in steps] == [1, 2]
+    assert [step.done for step in steps] == [1, 2, 3, 4, 5, 6, 7]
+    assert {step.total for step in steps} == {7}
+    assert (steps[0].name, steps[-1].epoch.index) == ("train patient 1", 1)
     assert bundle.name == "seizure-demo"
     assert bundle.decision.classes == ("background", "seizure")
     assert bundle.decision.alarm is not None
@@ -52,9 +60,12 @@ def test_a_run_gives_a_bundle_and_honest_figures(small, tmp_path):
     assert written["detectors"]["never"]["f1"]["value"] == 0
     assert written["data"]["test"]["seizures"] == written["detectors"]["network"]["n_seizures"]
     card = (bundle.path / "card.md").read_text()
-    assert all(line in card for line in outcome.lines)
+    assert all(line in card for line in table(outcome.metrics))
     assert bundle.manifest["training"]["command"] in card
     assert "epoch 1" in (tmp_path / "run" / "train.log").read_text()
+    page = (tmp_path / "run" / "report.html").read_text()
+    assert page.count("<svg") == 1
+    assert "the network's alarms at random" in unescape(page)
 
 
 def test_the_same_seed_gives_the_same_model(small, tmp_path):
@@ -75,7 +86,7 @@ def test_the_command_repeats_the_run():
 
 
 def test_a_figure_without_value_is_a_dash():
-    row = {name: {"value": None, "interval": None} for name in (*seizure_training.FIGURES, "window_auc")}
+    row = {name: {"value": None, "interval": None} for name in (*FIGURES, "window_auc")}
     lines = table({"detectors": dict.fromkeys(ROWS, row)})
     assert lines[2].count("–") == 6
     assert len(lines) == 2 + len(ROWS)
@@ -87,3 +98,37 @@ def test_a_folder_and_tuning_are_refused(tmp_path):
     with pytest.raises(UsageError, match=r"leaves one subject out, seizure-sim has fixed cohorts"):
         tune(config(tmp_path / "out"), 2)
     assert not (tmp_path / "out").exists()
+
+
+def test_settings_without_effect_are_refused(tmp_path):
+    settings = replace(config(tmp_path / "out"), patience=3, skip_bad=True)
+    with pytest.raises(UsageError, match=r"fixed cohorts, got patience, skip_bad, which would have no effect"):
+        train(settings, "")
+    assert not (tmp_path / "out").exists()
+
+
+def _parent(pipe):
+    child = get_context("spawn").Process(target=_child, args=(pipe,))
+    child.start()
+    child.join()
+
+
+def _child(pipe):
+    end_with_parent()
+    pipe.send(os.getpid())
+    threading.Event().wait()
+
+
+def test_a_simulating_process_ends_with_its_parent():
+    """Killed parents cannot clean up."""
+    receive, send = get_context("spawn").Pipe(duplex=False)
+    parent = get_context("spawn").Process(target=_parent, args=(send,))
+    parent.start()
+    send.close()
+    assert receive.poll(60)
+    receive.recv()
+    parent.kill()
+    parent.join()
+    assert receive.poll(10), "the pipe closes when the last process that holds it has ended"
+    with pytest.raises(EOFError):
+        receive.recv()

@@ -60,7 +60,27 @@ def _late_events(folder):
     raw.save(folder / "sub-02_run-1_raw.fif", overwrite=True, verbose="ERROR")
 
 
+def _rewrite(folder, change):
+    path = write_session(folder, "sub-02")
+    raw = change(mne.io.read_raw_fif(path, preload=True, verbose="ERROR"))
+    raw.save(path, overwrite=True, verbose="ERROR")
+
+
+def _gap(folder):
+    _rewrite(folder, lambda raw: raw.set_annotations(mne.Annotations([1.0], [0.5], ["BAD_ACQ_SKIP"])))
+
+
+def _not_finite(folder):
+    def spoil(raw):
+        raw._data[1, 5 * 256] = np.nan
+        return raw
+
+    _rewrite(folder, spoil)
+
+
 PROBLEMS = {
+    "gap": (_gap, r"must be continuous, it has 1 gap\(s\), the first from 256 to 384 samples\. Cut it"),
+    "not finite": (_not_finite, r"must hold finite samples, 1 of 8 do not, the first from 1024 to 2304 samples\. Drop"),
     "no events": (_no_events, r"event file sub-02_run-1-eve\.fif is missing"),
     "no recording": (_no_recording, r"recording sub-02_run-1_raw\.fif is missing"),
     "broken events": (_broken_events, r"event file sub-02_run-1-eve\.fif cannot be read"),
@@ -69,9 +89,12 @@ PROBLEMS = {
     "unknown code": (lambda f: write_session(f, "sub-02", codes=(1, 9)), r"codes must be 1, 2, 3, 4, .* has \[9\]"),
     "other channels": (
         lambda f: write_session(f, "sub-02", names=("Oz", "O1")),
-        r"4 channels at 256 Hz like sub-01_run-1 \(Oz, O1, O2, POz\), got 2 at 256 Hz",
+        r"4 channels at 256 Hz like most, such as sub-01_run-1 \(Oz, O1, O2, POz\), got 2 at 256 Hz",
     ),
-    "other rate": (lambda f: write_session(f, "sub-02", sfreq=200.0), "like sub-01_run-1 .* got 4 at 200 Hz"),
+    "other rate": (
+        lambda f: write_session(f, "sub-02", sfreq=200.0),
+        "like most, such as sub-01_run-1 .* got 4 at 200 Hz",
+    ),
     "other name": (lambda f: write_session(f, "02"), r"name must be sub-XX_run-Y_raw\.fif"),
 }
 
@@ -86,6 +109,16 @@ def test_files_that_cannot_be_used_are_listed(tmp_path, kind):
     assert [session.name for session in dataset.sessions] == ["sub-01_run-1"]
     with pytest.raises(RecordingError, match=reason):
         raise RecordingError(dataset.problems[0].reason)
+
+
+def test_the_odd_one_out_is_left_out_though_it_comes_first(tmp_path):
+    write_session(tmp_path, "sub-01", names=("Oz", "O1"))
+    write_session(tmp_path, "sub-02")
+    write_session(tmp_path, "sub-03", names=NAMES[::-1])
+    dataset = load(tmp_path)
+    assert dataset.subjects == ("sub-02", "sub-03")
+    assert dataset.sessions[1].signal.names == NAMES
+    assert [problem.path.name for problem in dataset.problems] == ["sub-01_run-1_raw.fif"]
 
 
 def test_an_archive_without_sessions_is_refused(tmp_path):

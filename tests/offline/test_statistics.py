@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bci.errors import SpecError
-from offline.statistics import balanced_accuracy, cluster_bootstrap, confusion_matrix, wilson_interval
+from offline.statistics import balanced_accuracy, cluster_bootstrap, confusion_matrix, mean_interval, wilson_interval
 
 
 @pytest.mark.parametrize(
@@ -42,6 +42,17 @@ def test_bootstrap_approaches_the_normal_interval_for_many_people():
 def test_bootstrap_without_people_is_refused():
     with pytest.raises(SpecError, match="at least one value, got none"):
         cluster_bootstrap([], np.random.default_rng(0))
+
+
+def test_few_people_get_students_interval():
+    """Of 1, 2, 3: mean 2, standard deviation 1, and 4.3027 standard errors (t, 2 degrees of freedom, 97.5 %)."""
+    rng = np.random.default_rng(0)
+    half = 4.302653 / np.sqrt(3)
+    assert mean_interval([1, 2, 3], rng, (-9, 9)) == (pytest.approx(2 - half), pytest.approx(2 + half), "t")
+    assert mean_interval([1, 2, 3], rng, (1, 2.5)) == (1, 2.5, "t")
+    assert mean_interval([0.5] * 9 + [0.6], rng, (0, 1))[2] == "bootstrap"
+    with pytest.raises(SpecError, match="needs at least two of them, got 1"):
+        mean_interval([0.5], rng, (0, 1))
 
 
 def test_confusion_has_the_truth_in_rows():

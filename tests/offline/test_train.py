@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import numpy as np
@@ -13,10 +14,12 @@ from bci.bundle import load_bundle
 from bci.engines.eager_engine import EagerEngine
 from bci.errors import RecordingError, SchemaError, UsageError
 from bci.sources.recording import open_recording
+from offline import identity
 from offline.config import TrainConfig
 from offline.datasets.base import Problem
 from offline.datasets.ssvep import load
 from offline.evaluate import cross_validate, evaluate_split, fit_model, read_fold
+from offline.identity import versions
 from offline.recipes import RECIPES, STRONG_BASELINE, recipe
 from offline.report import report_html, verdict
 from offline.splits import leave_one_out
@@ -50,6 +53,14 @@ def test_a_run_writes_everything(run):
     assert metrics["trivial"] == {"chance": 0.25, "majority": 0.25, "trial_index": 1.0}
     assert metrics["strong_baseline"]["model"] == "riemann"
     assert metrics["run"]["seed"] == 0
+    assert metrics["run"]["overridden"] == ["epochs", "batch_size"]
+    assert metrics["run"]["settings"]["hop_s"] == 0.25
+    assert metrics["run"]["settings"]["n_validation"] == 1
+    assert metrics["run"]["resolved"]["model"]["arguments"]["dropout"] == 0.1
+    assert metrics["run"]["resolved"]["training"]["epochs"] == 3
+    assert "torch" in metrics["run"]["versions"]
+    assert metrics["data"]["incomplete_windows"] == 0
+    assert metrics["scores"]["accuracy"]["over"] == "subjects, t, 95 %"
     low, high = metrics["scores"]["accuracy"]["interval"]
     assert 0 <= low <= metrics["scores"]["accuracy"]["mean"] <= high <= 1
 
@@ -80,7 +91,7 @@ def test_an_interrupted_run_goes_on_and_ends_the_same(run, archive, tmp_path):
         pass
 
     def fail(step):
-        if step.name == "sub-02" and step.epoch.index == 1:
+        if step.name == "sub-02" and step.epoch is not None and step.epoch.index == 1:
             raise Interrupted
 
     settings = config(archive, tmp_path / "cca")
@@ -96,11 +107,100 @@ def test_an_interrupted_run_goes_on_and_ends_the_same(run, archive, tmp_path):
 
 def test_another_run_in_the_same_folder_is_refused(run, archive, tmp_path):
     out, _ = run
-    with pytest.raises(UsageError, match=r"holds a run with other settings or data \(see run\.json\)"):
+    with pytest.raises(UsageError, match=r"holds another run, .*settings\.seed needs 0, got 1\. Use a new --out"):
         train(config(archive, out, seed=1), CREATED)
-    (tmp_path / "thesis.tex").write_text("ten years of work")
-    with pytest.raises(UsageError, match="results need a new or empty folder"):
+    changed = tmp_path / "changed"
+    changed.mkdir()
+    write_archive(changed)
+    (changed / "sub-02_run-1_raw.fif").unlink()
+    (changed / "sub-02_run-1-eve.fif").unlink()
+    write_session(changed, "sub-02", seed=9)
+    with pytest.raises(UsageError, match=r"only the same command can take up: data\.sub-02_run-1 needs "):
+        train(config(changed, out), CREATED)
+    for name in ("thesis.tex", "other.log"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / name).write_text("ten years of work")
+        with pytest.raises(UsageError, match="results need a new or empty folder"):
+            train(config(archive, tmp_path / name), CREATED)
+
+
+def test_a_changed_recipe_or_version_is_another_run(run, archive, monkeypatch):
+    out, _ = run
+    with monkeypatch.context() as patch:
+        patch.setitem(RECIPES["ssvep"], "cca_net", replace(RECIPES["ssvep"]["cca_net"], dropout=0.2))
+        with pytest.raises(UsageError, match=r"resolved\.model\.arguments\.dropout needs 0\.1, got 0\.2"):
+            train(config(archive, out), CREATED)
+    monkeypatch.setattr(identity, "versions", lambda: versions() | {"torch": "1.0"})
+    with pytest.raises(UsageError, match=r"versions\.torch needs .*, got \"1\.0\""):
+        train(config(archive, out), CREATED)
+
+
+def test_a_damaged_record_and_a_folder_that_cannot_be_written_are_refused(archive, tmp_path):
+    (tmp_path / "run.json").write_text("{")
+    with pytest.raises(UsageError, match=r"run\.json must be complete JSON, it is damaged"):
         train(config(archive, tmp_path), CREATED)
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UsageError, match=r"needs? a folder that can be written, got .*runs \(Not a directory\)"):
+        train(config(archive, tmp_path / "file" / "runs"), CREATED)
+
+
+def test_a_fold_of_other_settings_is_not_taken_over(archive, tmp_path):
+    dataset = load(archive)
+    splits = leave_one_out(dataset.subjects)[:1]
+    plan = recipe("ssvep", "riemann")
+    cross_validate(dataset, splits, plan, config(archive, tmp_path, model="riemann"), tmp_path)
+    other = config(archive, tmp_path, model="riemann", window_s=2.0)
+    with pytest.raises(UsageError, match=r"settings of this run, .*sub-01\.json has others: .*arguments\.n_times"):
+        cross_validate(dataset, splits, plan, other, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"window_s": 5.5}, r"window of 5\.5 s must fit into every labelled stretch.*Check --window-s"),
+        ({"window_s": 0.1}, r"window_s must be a whole number of samples .*got 0\.1 s\. Use 0\.1015625 s"),
+        ({"window_s": 0.001}, r"window_s must be a whole number of samples .*Use 0\.00390625 s"),
+        ({"hop_s": 0.3}, r"hop_s must be a whole number of columns at 256 Hz .*got 0\.3 s"),
+        ({"n_validation": 2}, r"needs at least 4 subjects, got 3.*Or lower --n-validation"),
+    ],
+)
+def test_a_wrong_setting_leaves_no_folder_behind(archive, tmp_path, change, message):
+    with pytest.raises(UsageError, match=message):
+        train(config(archive, tmp_path / "out", **change), CREATED)
+    assert not (tmp_path / "out").exists()
+
+
+def test_progress_ends_at_its_total(run, archive, tmp_path):
+    steps = []
+    train(config(archive, tmp_path / "out", model="riemann"), CREATED, steps.append)
+    assert [(step.name, step.done, step.total) for step in steps] == [
+        ("sub-01", 1, 4), ("sub-02", 2, 4), ("sub-03", 3, 4), ("final", 4, 4)
+    ]  # fmt: skip
+    steps.clear()
+    train(config(archive, tmp_path / "net", epochs=30, patience=1), CREATED, steps.append)
+    assert steps[-1].done == steps[-1].total
+    assert [step.done for step in steps] == sorted(step.done for step in steps)
+    assert [step.name for step in steps if step.name.startswith("riemann")] == [
+        "riemann sub-01", "riemann sub-02", "riemann sub-03"
+    ]  # fmt: skip
+
+
+def test_samples_that_are_missing_are_counted(archive, tmp_path):
+    dataset = load(archive)
+    first = dataset.sessions[0]
+
+    def spoiled():
+        data = first.read().copy()
+        data[:, first.stretches[0].start + 5] = np.nan
+        return data
+
+    sessions = (replace(first, read=spoiled), *dataset.sessions[1:])
+    split = leave_one_out(dataset.subjects)[0]
+    settings = config(archive, tmp_path, model="riemann", window_s=2.0)
+    spoiled_set = replace(dataset, sessions=sessions)
+    fitted = fit_model(dataset, split, recipe("ssvep", "riemann"), settings)
+    assert evaluate_split(dataset, split, fitted).n_incomplete == 0
+    assert evaluate_split(spoiled_set, split, fitted).n_incomplete == 1
 
 
 def test_the_report_is_self_contained_and_escaped(run):
@@ -125,6 +225,11 @@ def test_the_verdict_follows_the_interval(run, interval, words):
     metrics = json.loads(json.dumps(run[1].metrics))
     metrics["strong_baseline"]["difference"] = {"mean": float(np.mean(interval)), "interval": list(interval)}
     assert f"cca_net {words} the strong baseline riemann" in verdict(metrics)
+    metrics["note"] = "its filters are fixed."
+    metrics["run"]["overridden"] = []
+    assert ("Possible reason, not tested: its filters are fixed." in verdict(metrics)) == (interval[1] < 0)
+    metrics["run"]["overridden"] = ["epochs"]
+    assert "ossible reason" not in verdict(metrics)
     metrics["strong_baseline"] = None
     assert verdict(metrics) == ""
 
@@ -176,7 +281,20 @@ def test_tuning_chooses_without_the_scored_subject(archive, tmp_path):
     (tmp_path / "four").mkdir()
     write_archive(tmp_path / "four", 4)
     settings = config(tmp_path / "four", tmp_path / "out", epochs=1)
-    tuned = tune(settings, n_inner=1)
+    for wrong, n_inner, message in (
+        (settings, 9, r"between 1 and the 3 subjects left, got 9\. Choose another --inner"),
+        (replace(settings, dropout=0.3), 1, r"chooses learning_rate and dropout itself, got dropout\. Leave it out"),
+    ):
+        with pytest.raises(UsageError, match=message):
+            tune(wrong, n_inner)
+        assert not (tmp_path / "out").exists()
+    steps = []
+    tuned = tune(settings, 1, steps.append)
+    with pytest.raises(UsageError, match=r'holds another run, .*n_inner needs 1, got 0; verb needs "tune", got "run"'):
+        train(settings, CREATED)
+    with pytest.raises(UsageError, match=r"holds another run, .*n_inner needs 1, got 2"):
+        tune(settings, 2)
+    assert (steps[-1].done, steps[-1].total) == (28, 28)  # 4 people, 6 choices of one fold and the outer one
     assert [choice["subject"] for choice in tuned["choices"]] == ["sub-01", "sub-02", "sub-03", "sub-04"]
     assert all(len(choice["tried"]) == len(grid(recipe("ssvep", "cca_net"))) for choice in tuned["choices"])
     for outer in sorted((tmp_path / "out" / "inner").iterdir()):

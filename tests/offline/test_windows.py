@@ -17,7 +17,7 @@ from bci.stages.resample import Resample
 from bci.stages.scale import RobustScale
 from offline.datasets.base import Session, Stretch
 from offline.fit import fit_stages
-from offline.windows import WindowSet, cut_sessions, session_windows
+from offline.windows import WindowSet, cut_sessions, require_windows, session_windows
 
 SIGNAL = Signal(256.0, ("Oz", "O1"))
 STAGES = {
@@ -78,3 +78,22 @@ def test_fitted_stages_depend_on_the_sessions_they_are_given():
     assert scale.fitted
     assert fit_stages(fitted, [session(2)]) == fitted
     assert replace(fitted, stages=spec.stages) == spec
+
+
+def test_missing_samples_are_found_in_the_windows_that_cover_them():
+    recording = session()
+    data = recording.read().copy()
+    data[0, 3100] = np.nan
+    spoiled = replace(recording, read=lambda: data)
+    spec = PipelineSpec(SIGNAL, (Bandpass(5.0, 40.0),), Window(1.0, 1.0))
+    assert cut_sessions(spec, [recording, spoiled]).n_incomplete() == 1
+
+
+def test_a_check_of_the_windows_reads_nothing():
+    def read():
+        pytest.fail("no sample is needed")
+
+    unread = replace(session(), read=read)
+    require_windows(PipelineSpec(SIGNAL, (), Window(4.5, 1.0)), [unread])
+    with pytest.raises(SpecError, match=r"window of 5 s must fit into every labelled stretch"):
+        require_windows(PipelineSpec(SIGNAL, (), Window(5.0, 1.0)), [unread])
