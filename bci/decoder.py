@@ -117,6 +117,7 @@ class Decoder:
                 f"The decision names {len(decision.classes)} classes ({', '.join(decision.classes)}), "
                 f"the network gives {n_logits} logits. The bundle's parts do not belong together."
             )
+        self._rehearsal = _Rehearsal(pipeline, decision)
         self.n_predictions = 0
         self.reset()
 
@@ -138,6 +139,7 @@ class Decoder:
         self._first_sample = first_sample
         self._next_sample = first_sample
         self._due = self.pipeline.window_frames  # column count at which the next window is complete
+        self._staged = 0  # columns up to this number of the next window are in the batch
         self._settled_from: int | None = None  # first column after the warm-up
 
     def restart(self) -> None:
@@ -165,9 +167,36 @@ class Decoder:
             self._store(block, taken, stop)
             taken = stop
             if self._columns.n_pushed == self._due:
-                self._due += self.pipeline.hop_frames
                 predictions.append(self._predict(chunk, int(block.last_input[stop - 1])))
+                self._due += self.pipeline.hop_frames
+                self._staged = 0  # the columns of the next window stand elsewhere in the batch
         return predictions
+
+    @property
+    def n_missing(self) -> int:
+        """Samples that must still come before the next prediction; at least 1."""
+        if self._first_sample is None or self._next_sample is None:
+            return int(self.pipeline.last_input(np.array([self._due - 1]))[0]) + 1
+        n_taken = self._next_sample - self._first_sample
+        return int(self.pipeline.last_input(np.array([self._due - 1]))[0]) + 1 - n_taken
+
+    def rehearse(self) -> None:
+        """Run once through the next prediction with what is already here, so that it finds a warm processor.
+
+        No prediction depends on it: pipeline and decision are twins, and the batch gets columns that it needs anyway.
+        """
+        self._rehearsal.process(self._timer)
+        self._stage()
+        self._rehearsal.judge(self.engine(self._batch)[0])
+
+    def _stage(self) -> None:
+        """Copy those columns of the next window into the batch that are here and not there yet."""
+        first = self._due - self.pipeline.window_frames  # of the window, counted like the columns
+        stop = self._columns.n_pushed - first
+        start = max(self._staged, stop - self._columns.n_pushed, 0)
+        if stop > start:
+            self._batch[0, ..., start:stop] = self._columns.newest(stop - start)
+            self._staged = stop
 
     def _store(self, block: Block, start: int, stop: int) -> None:
         if self._settled_from is None:
@@ -182,7 +211,7 @@ class Decoder:
         tick = self._timer or _no_time
         n_frames = self.pipeline.window_frames
         start = tick()
-        np.copyto(self._batch[0], self._columns.newest(n_frames))
+        self._stage()
         logits = self.engine(self._batch)[0]
         computed = tick()
         n_valid, n_seen = self._seen.newest(min(self._columns.n_pushed, self._seen.capacity)).sum(axis=-1)
@@ -209,6 +238,22 @@ class Decoder:
                 tick() - computed,
             ),
         )
+
+
+class _Rehearsal:
+    """A twin of what a prediction passes through before and after the network; its results go nowhere."""
+
+    def __init__(self, pipeline: Pipeline, decision: DecisionSpec) -> None:
+        self._pipeline = pipeline.spec.build()
+        self._decision = Decision(decision, pipeline.spec.window.hop_s)
+        n_samples = max(1, int(np.diff(pipeline.last_input(np.arange(2)))[0]))  # enough for one column
+        self._silence = np.zeros((pipeline.signal_in.n_channels, n_samples), dtype=np.float32)
+
+    def process(self, timer: Callable[[], float] | None) -> None:
+        self._pipeline.process(self._silence, None, timer)
+
+    def judge(self, logits: np.ndarray) -> None:
+        self._decision.step(logits, 1.0, settled=True)
 
 
 def n_plain_stages(pipeline: Pipeline) -> int:

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from bci.anticipation import Anticipation
 from bci.clock import ClockSpec, SampleClock
 from bci.decoder import Decoder, Prediction
 from bci.errors import Overflow, SignalError, SpecError, StreamError, StreamLost
@@ -45,6 +46,8 @@ class SessionSettings:
         A stream without samples for this long is reported as ``lost``.
     clock : ClockSpec
         Tolerances for gaps.
+    anticipation_s : float, default=0.0
+        How long before a chunk that completes a window the session wakes up and warms up; 0 sleeps until it comes.
     """
 
     name: str
@@ -52,6 +55,7 @@ class SessionSettings:
     start_timeout_s: float = 30.0
     silence_s: float = 5.0
     clock: ClockSpec = field(default_factory=ClockSpec)
+    anticipation_s: float = 0.0
 
     def __post_init__(self) -> None:
         if self.duration_s is not None and not self.duration_s > 0:
@@ -216,6 +220,8 @@ class Session:
         timeline = Timeline(
             SampleClock(info.signal, info.speed, self._settings.clock, exact=info.n_samples is not None)
         )
+        decoder, lead_s = self._decoder, self._settings.anticipation_s
+        reader = Anticipation(self._source, lambda: decoder.n_missing, decoder.rehearse, lead_s, self._now)
         opened_s = self._now()
         first_s: float | None = None  # when the first sample arrived: its stamp may be of any clock
         arrived_s = status_s = opened_s
@@ -224,7 +230,7 @@ class Session:
         ended, lost = "stopped", False
         while not self._stop.is_set():
             try:
-                received = self._source.read(READ_TIMEOUT_S)
+                received = reader.read(READ_TIMEOUT_S)
             except StreamLost as error:
                 ended, lost = str(error), True
                 self._report(Event("lost", self._now(), {"reason": ended}), first_s is not None)

@@ -70,6 +70,7 @@ def decode(pipe: Connection, stream: str, out: str, engine: str, history_s: floa
     import pylsl
     import torch
 
+    from bci.anticipation import LEAD_S
     from bci.decoder import Decoder
     from bci.engines.selection import build_engine
     from bci.session import Identity, Session, SessionSettings
@@ -87,7 +88,7 @@ def decode(pipe: Connection, stream: str, out: str, engine: str, history_s: floa
         HistorySource(LslSource(stream, resolve_timeout_s=RESOLVE_TIMEOUT_S), history_s),
         decoder,
         Identity("bench-reference", PIPELINE.sha256(), report.name, report.precision),
-        SessionSettings(out),
+        SessionSettings(out, anticipation_s=LEAD_S),
         LslSink(),
         [trace],
         pylsl.local_clock,

@@ -1,0 +1,99 @@
+"""Being awake when the chunk arrives that completes a window.
+
+After 30 ms of waiting, code and data have left the processor's caches, and a prediction takes twice as long as in a
+loop. Senders are regular, so it is known when the next chunk is due: shortly before, the session runs through the
+prediction with what is already there, and then watches the stream without sleeping.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from bci.sources.base import Received, Source
+
+LEAD_S = 0.005  # what `bci run` uses
+RELAX = 1.02  # the expected interval is the shortest seen, longer by this factor with every chunk
+SAME_CHUNK_S = 1e-3  # samples closer than this arrived together
+LONGEST_INTERVAL_S = 0.25
+SHORTEST_INTERVALS = 4  # of lead: a faster stream leaves no time to cool down
+SAFETY = 1.3  # a rehearsal may take so much longer than the one before
+
+
+class Anticipation:
+    """Read a source so that the chunk that completes a window finds everything warm.
+
+    Parameters
+    ----------
+    source : Source
+        Open source.
+    n_missing : callable
+        Returns how many samples the next prediction still needs.
+    rehearse : callable
+        Runs through the next prediction and changes nothing that it depends on.
+    lead_s : float
+        How long before a chunk is due to begin, and how long after to give up watching; 0 reads without anticipation.
+    clock : callable
+        The LSL clock, in seconds.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        n_missing: Callable[[], int],
+        rehearse: Callable[[], None],
+        lead_s: float,
+        clock: Callable[[], float],
+    ) -> None:
+        self._source, self._n_missing, self._rehearse = source, n_missing, rehearse
+        self._lead_s, self._now = lead_s, clock
+        self._interval_s: float | None = None
+        self._arrived_s: float | None = None
+        self._chunk_size = 0
+
+    def read(self, timeout_s: float) -> Received:
+        """Return what the source has as soon as there is something, at the latest after about `timeout_s`."""
+        received = self._source.read(timeout_s) if self._rests() else self._watch(timeout_s)
+        if received.times.size:
+            self._learn(received)
+        return received
+
+    def _rests(self) -> bool:
+        """Whether the next chunk is not expected to complete a window, or nobody can say when it comes."""
+        return (
+            self._interval_s is None
+            or not SHORTEST_INTERVALS * self._lead_s <= self._interval_s <= LONGEST_INTERVAL_S
+            or self._lead_s == 0
+            or self._n_missing() > self._chunk_size
+        )
+
+    def _watch(self, timeout_s: float) -> Received:
+        due_s = (self._arrived_s or 0.0) + (self._interval_s or 0.0)
+        wait_s = due_s - self._lead_s - self._now()
+        if 0 < wait_s < timeout_s:
+            received = self._source.read(wait_s)
+            if _told(received):
+                return received
+        began_s, spent_s = self._now(), 0.0
+        while began_s + SAFETY * spent_s < due_s:  # the last one ends before the chunk comes
+            self._rehearse()
+            now = self._now()
+            began_s, spent_s = now, now - began_s
+        while self._now() < due_s + self._lead_s:
+            received = self._source.read(0.0)
+            if _told(received):
+                return received
+        return self._source.read(timeout_s)
+
+    def _learn(self, received: Received) -> None:
+        if self._arrived_s is not None:
+            passed_s = received.received_s - self._arrived_s
+            if passed_s < SAME_CHUNK_S:
+                self._chunk_size += received.times.size
+                return
+            self._interval_s = passed_s if self._interval_s is None else min(RELAX * self._interval_s, passed_s)
+        self._arrived_s = received.received_s
+        self._chunk_size = received.times.size
+
+
+def _told(received: Received) -> bool:
+    return bool(received.times.size or received.markers or received.ended)
