@@ -28,17 +28,11 @@ class TangentCcaClassifier(nn.Module):
         Bands that each part uses, counted from 0. None takes all, ``()`` switches the part off.
     n_harmonics : int, default=3
         Harmonics in the sine and cosine references, the fundamental included.
-    cca_weights : tuple of float or None, default=None
-        One weight per CCA band: the score of a frequency is the weighted sum of squared correlations (FBCCA; see
-        `fbcca_weights`). None leaves each band's squared correlation as a feature of its own.
-    shrinkage : float or None, default=None
-        Part of the covariance that is replaced by its mean eigenvalue times the identity; None estimates it from each
-        window (oracle approximating shrinkage).
 
     Raises
     ------
     ValueError
-        If both parts are off, or a band, weight, harmonic or the shrinkage is out of range.
+        If both parts are off, or a band or a harmonic is out of range.
 
     Notes
     -----
@@ -53,7 +47,8 @@ class TangentCcaClassifier(nn.Module):
     ----------
     Chen et al. (2015), doi:10.1088/1741-2560/12/4/046008 (FBCCA). Kalunga et al. (2016),
     doi:10.1016/j.neucom.2016.01.007 (extended covariance). Chen, Wiesel, Eldar & Hero (2010),
-    doi:10.1109/TSP.2010.2053029 (shrinkage). Where the paper takes the largest FBCCA score, a fitted layer reads all.
+    doi:10.1109/TSP.2010.2053029 (shrinkage). Where Chen et al. (2015) take the largest weighted sum
+    over bands, a fitted layer reads every band and frequency.
     """
 
     eager_only = "eigendecompositions have no ONNX operator"
@@ -74,20 +69,16 @@ class TangentCcaClassifier(nn.Module):
         tangent_bands: tuple[int, ...] | None = None,
         cca_bands: tuple[int, ...] | None = None,
         n_harmonics: int = 3,
-        cca_weights: tuple[float, ...] | None = None,
-        shrinkage: float | None = None,
     ) -> None:
         super().__init__()
         self.tangent_bands = tuple(range(n_bands)) if tangent_bands is None else tuple(tangent_bands)
         self.cca_bands = tuple(range(n_bands)) if cca_bands is None else tuple(cca_bands)
-        self.cca_weights = None if cca_weights is None else tuple(cca_weights)
-        self._check(n_bands, sfreq, freqs, n_harmonics, shrinkage)
+        self._check(n_bands, sfreq, freqs, n_harmonics)
         self.input_shape = (n_bands * n_channels, n_times)
         self.n_bands = n_bands
         self.n_channels = n_channels
-        self.shrinkage = shrinkage
         n_tangent = len(self.tangent_bands) * n_channels
-        n_scores = len(freqs) * (len(self.cca_bands) if cca_weights is None else 1) if self.cca_bands else 0
+        n_scores = len(freqs) * len(self.cca_bands)
         self.n_features = n_tangent * (n_tangent + 1) // 2 + n_scores
         self.register_buffer("whitening", torch.eye(n_tangent, dtype=torch.float64))
         self.register_buffer("feature_mean", torch.zeros(self.n_features, dtype=torch.float64))
@@ -97,18 +88,12 @@ class TangentCcaClassifier(nn.Module):
         nn.init.zeros_(self.head.weight)
         nn.init.zeros_(self.head.bias)
 
-    def _check(
-        self, n_bands: int, sfreq: float, freqs: tuple[float, ...], n_harmonics: int, shrinkage: float | None
-    ) -> None:
+    def _check(self, n_bands: int, sfreq: float, freqs: tuple[float, ...], n_harmonics: int) -> None:
         if not (self.tangent_bands or self.cca_bands):
             raise ValueError("TangentCcaClassifier needs bands for at least one part, got tangent_bands=cca_bands=().")
         wrong = sorted({b for b in self.tangent_bands + self.cca_bands if not 0 <= b < n_bands})
         if wrong:
             raise ValueError(f"Bands must be 0 to {n_bands - 1} (n_bands={n_bands}), got {wrong}.")
-        if self.cca_weights is not None and len(self.cca_weights) != len(self.cca_bands):
-            raise ValueError(
-                f"cca_weights needs one weight per CCA band ({len(self.cca_bands)}), got {len(self.cca_weights)}."
-            )
         if self.cca_bands and not (
             freqs and n_harmonics >= 1 and min(freqs) > 0 and max(freqs) * n_harmonics < sfreq / 2
         ):
@@ -116,8 +101,6 @@ class TangentCcaClassifier(nn.Module):
                 f"CCA references need frequencies above 0 Hz whose {n_harmonics} harmonics stay below {sfreq / 2:g} Hz "
                 f"(Nyquist), got freqs={tuple(freqs)}. Lower n_harmonics."
             )
-        if shrinkage is not None and not 0 <= shrinkage <= 1:
-            raise ValueError(f"shrinkage must be 0 to 1 or None, got {shrinkage:g}.")
 
     def forward(self, x: Tensor) -> Tensor:
         """Classify windows.
@@ -155,7 +138,7 @@ class TangentCcaClassifier(nn.Module):
         return torch.cat(parts, dim=1)
 
     def covariances(self, x: Tensor) -> Tensor:
-        """Return the shrunk covariance of all tangent bands' channels.
+        """Return the covariance of all tangent bands' channels, shrunk towards its mean eigenvalue window by window.
 
         Parameters
         ----------
@@ -171,12 +154,9 @@ class TangentCcaClassifier(nn.Module):
         n, n_times = stacked.shape[-2:]
         covariance = stacked @ stacked.mT / n_times
         mean = _mean_diagonal(covariance)
-        if self.shrinkage is None:
-            alpha = covariance.square().mean(dim=(-2, -1), keepdim=True)
-            spread = (n_times + 1) * (alpha - mean.square() / n)
-            part = torch.where(spread > 0, (alpha + mean.square()) / spread, 1.0).clamp(max=1.0)
-        else:
-            part = torch.full_like(mean, self.shrinkage)
+        alpha = covariance.square().mean(dim=(-2, -1), keepdim=True)
+        spread = (n_times + 1) * (alpha - mean.square() / n)
+        part = torch.where(spread > 0, (alpha + mean.square()) / spread, 1.0).clamp(max=1.0)
         identity = torch.eye(n, dtype=covariance.dtype, device=covariance.device)
         return (1 - part) * covariance + part * mean * identity
 
@@ -197,7 +177,8 @@ class TangentCcaClassifier(nn.Module):
         values, vectors = torch.linalg.eigh(matrix)
         if values.numel() and values[0] <= 0:
             raise ValueError(
-                f"reference must be positive definite, got smallest eigenvalue {values[0].item():.3g}. Raise shrinkage."
+                f"reference must be positive definite, got smallest eigenvalue {values[0].item():.3g}. "
+                "Leave out recordings with flat channels."
             )
         self.whitening.copy_((vectors * values.rsqrt()) @ vectors.mT)
 
@@ -247,16 +228,7 @@ class TangentCcaClassifier(nn.Module):
         projected = torch.linalg.solve_triangular(
             factor[:, :, None], rows[:, :, None] @ self.references, upper=False
         )  # (batch, bands, freqs, channels, 2 harmonics)
-        squared = torch.linalg.matrix_norm(projected, ord=2).square()
-        if self.cca_weights is None:
-            return squared.flatten(1)
-        weights = torch.tensor(self.cca_weights, dtype=squared.dtype, device=squared.device)
-        return torch.einsum("b,nbf->nf", weights, squared)
-
-
-def fbcca_weights(n_bands: int, a: float = 1.25, b: float = 0.25) -> tuple[float, ...]:
-    """Return FBCCA's weights ``n ** -a + b`` of sub-bands ``n = 1 ... n_bands`` (Chen et al. 2015)."""
-    return tuple(n**-a + b for n in range(1, n_bands + 1))
+        return torch.linalg.matrix_norm(projected, ord=2).square().flatten(1)
 
 
 def tangent_cca(
@@ -269,8 +241,6 @@ def tangent_cca(
     tangent_bands: tuple[int, ...] | None = None,
     cca_bands: tuple[int, ...] | None = None,
     n_harmonics: int = 3,
-    cca_weights: tuple[float, ...] | None = None,
-    shrinkage: float | None = None,
 ) -> nn.Module:
     """Build the classical baseline.
 
@@ -281,7 +251,7 @@ def tangent_cca(
     ----------
     n_channels : int
         Rows of a window, ``n_bands`` times the number of electrodes.
-    n_times, sfreq, n_classes, n_bands, freqs, tangent_bands, cca_bands, n_harmonics, cca_weights, shrinkage
+    n_times, sfreq, n_classes, n_bands, freqs, tangent_bands, cca_bands, n_harmonics
         See `TangentCcaClassifier`.
 
     Raises
@@ -304,8 +274,6 @@ def tangent_cca(
         tangent_bands=tangent_bands,
         cca_bands=cca_bands,
         n_harmonics=n_harmonics,
-        cca_weights=cca_weights,
-        shrinkage=shrinkage,
     )
 
 

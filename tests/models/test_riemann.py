@@ -11,7 +11,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
 from models.registry import ModelSpec, build
-from models.riemann import TangentCcaClassifier, fbcca_weights
+from models.riemann import TangentCcaClassifier
 
 FREQS = (13.0, 21.0, 17.0)
 SIZES = {"n_channels": 4, "n_bands": 3, "n_times": 256, "sfreq": 256.0, "n_classes": 4, "freqs": FREQS}
@@ -36,13 +36,6 @@ def test_tangent_vectors_are_those_of_pyriemann(windows):
     np.testing.assert_allclose(model.features(torch.from_numpy(windows)), expected, rtol=1e-6, atol=1e-6)
 
 
-def test_fixed_shrinkage_moves_towards_the_identity(windows):
-    model = TangentCcaClassifier(**SIZES, shrinkage=0.1, tangent_bands=(1,), cca_bands=())
-    covariance = np.cov(windows[0, 4:8], bias=True)
-    expected = 0.9 * covariance + 0.1 * np.trace(covariance) / 4 * np.eye(4)
-    np.testing.assert_allclose(model.covariances(torch.from_numpy(windows[:1]))[0], expected, rtol=1e-10)
-
-
 def reference_score(rows, hz):
     """Return the squared cosine of the smallest angle between signals and references."""
     phase = 2 * np.pi * hz * np.arange(256) / 256
@@ -61,18 +54,6 @@ def test_scores_are_canonical_correlations(windows):
     assert (scores[::2, :3].argmax(axis=1) == 0).mean() > 0.9
 
 
-def test_fbcca_weighs_bands():
-    assert fbcca_weights(2) == pytest.approx((1.25, 2**-1.25 + 0.25))
-
-
-def test_weighted_scores_are_the_sum_over_bands(windows):
-    x = torch.from_numpy(windows)
-    weights = fbcca_weights(3)
-    summed = TangentCcaClassifier(**SIZES, tangent_bands=(), cca_weights=weights).features(x)
-    single = TangentCcaClassifier(**SIZES, tangent_bands=()).features(x).reshape(-1, 3, 3)
-    torch.testing.assert_close(summed, (single * torch.tensor(weights).double()[:, None]).sum(1), rtol=1e-6, atol=1e-9)
-
-
 def test_average_reference_keeps_scores(windows):
     """A direction without signal must not correlate by its rounding error."""
     rows = windows[:, :4] - windows[:, :4].mean(axis=1, keepdims=True)
@@ -84,7 +65,7 @@ def test_average_reference_keeps_scores(windows):
 
 def test_fitted_model_gives_the_probabilities_of_the_offline_fit(windows):
     """Reference, scaling and coefficients set from scikit-learn; served in float32."""
-    model = TangentCcaClassifier(**SIZES, cca_weights=fbcca_weights(3))
+    model = TangentCcaClassifier(**SIZES)
     x = torch.from_numpy(windows)
     model.load_reference(mean_riemann(model.covariances(x).numpy()))
     features = model.features(x).numpy()
@@ -106,9 +87,7 @@ def test_flat_windows_give_finite_features():
     [
         ({"tangent_bands": (), "cca_bands": ()}, "needs bands for at least one part"),
         ({"cca_bands": (0, 3)}, r"Bands must be 0 to 2 \(n_bands=3\), got \[3\]"),
-        ({"cca_weights": (1.0,)}, r"one weight per CCA band \(3\), got 1"),
         ({"n_harmonics": 7}, r"7 harmonics stay below 128 Hz \(Nyquist\), got freqs=\(13.0, 21.0, 17.0\)"),
-        ({"shrinkage": 1.5}, "shrinkage must be 0 to 1 or None, got 1.5"),
     ],
 )
 def test_wrong_settings_are_refused(change, message):
@@ -125,7 +104,7 @@ def test_wrong_fits_are_refused():
     model = TangentCcaClassifier(**SIZES, cca_bands=())
     with pytest.raises(ValueError, match=r"reference must have shape \(12, 12\), got \(4, 4\)"):
         model.load_reference(np.eye(4))
-    with pytest.raises(ValueError, match=r"must be positive definite, got smallest eigenvalue 0\. Raise shrinkage"):
+    with pytest.raises(ValueError, match=r"must be positive definite, got smallest eigenvalue 0\. Leave out"):
         model.load_reference(np.zeros((12, 12)))
     with pytest.raises(ValueError, match=r"coef must have shape \(4, 78\), got \(1, 78\)"):
         model.load_classifier(np.zeros((1, 78)), np.zeros(4))
