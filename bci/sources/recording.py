@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import configparser
+import contextlib
 import hashlib
 import logging
 import re
@@ -10,7 +11,7 @@ import struct
 import warnings
 import zlib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -173,7 +174,7 @@ def open_recording(path: str | Path, unit: str | None = None, picks: str | Seque
     if not path.exists():
         raise RecordingError(f"A recording needs an existing file, got {str(path)!r}. Check the path.")
     try:
-        with warnings.catch_warnings(record=True) as said:
+        with warnings.catch_warnings(record=True) as said, _muted(logging.getLogger("mne")):
             warnings.simplefilter("always")
             raw = mne.io.read_raw(path, preload=False, verbose="WARNING")
             if _rates_differ(path):
@@ -186,6 +187,20 @@ def open_recording(path: str | Path, unit: str | None = None, picks: str | Seque
     recording = Recording(path, raw, chosen, units, factors)
     _need_finite_sample(recording)
     return recording
+
+
+@contextlib.contextmanager
+def _muted(logger: logging.Logger) -> Iterator[None]:
+    """Keep a logger from writing what is also warned of: MNE prints to standard output."""
+
+    def nothing(record: logging.LogRecord) -> bool:
+        return False
+
+    logger.addFilter(nothing)
+    try:
+        yield
+    finally:
+        logger.removeFilter(nothing)
 
 
 def _report_truncation(path: Path, said: Sequence[str]) -> None:
