@@ -89,6 +89,27 @@ def test_data_check_prints_what_is_there(tmp_path, capsys):
     assert "cannot be used: sub-03_run-1_raw.fif: Event codes must be" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("verb", ["run", "tune"])
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--window-s", "5.5"], "must fit into every labelled stretch"),
+        (["--hop-s", "0.3"], "hop_s must be a whole number of columns"),
+        (["--out", "file/out"], "folder that can be written, got file/out (Not a directory)"),
+    ],
+)
+def test_a_wrong_flag_is_one_line_and_leaves_nothing(verb, flags, message, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "data").mkdir()
+    (tmp_path / "file").write_text("")
+    write_archive(tmp_path / "data", 4)
+    assert main([verb, "--task", "ssvep", "--data", "data", "--model", "cca_net", "--out", "out", *flags]) == 2
+    err = capsys.readouterr().err
+    assert message in err
+    assert err.count("\n") == 1
+    assert not (tmp_path / "out").exists()
+
+
 def test_an_archive_without_sessions_fails(tmp_path, capsys):
     assert main(["data", "--task", "ssvep", "--data", str(tmp_path)]) == 1
     assert "found no usable one" in capsys.readouterr().err
@@ -107,5 +128,7 @@ def test_a_run_from_a_file_prints_scores_and_writes_a_bundle(tmp_path, capsys):
     file.write_text('task = "ssvep"\nmodel = "riemann"\nwindow_s = 1.0\n')
     out = tmp_path / "out"
     assert main(["--config", str(file), "--data", str(tmp_path / "data"), "--out", str(out)]) == 0
-    assert "accuracy, leave one subject out: " in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "accuracy, leave one subject out: " in printed
+    assert "[2/4] sub-02: done\n" in printed, "a log shows how far the run is"
     assert (out / "bundle" / "manifest.json").is_file()
