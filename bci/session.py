@@ -16,8 +16,9 @@ from bci.clock import ClockSpec, SampleClock
 from bci.decoder import Decoder, Prediction
 from bci.errors import Overflow, SignalError, SpecError, StreamError, StreamLost
 from bci.events import Event
+from bci.identity import Identity, session_info
 from bci.matching import channel_rows
-from bci.sinks.base import Output, SessionInfo, SignalPublisher, Sink
+from bci.sinks.base import Output, SignalPublisher, Sink
 from bci.sources.base import Received, Source, StreamInfo
 from bci.telemetry import Percentiles, Telemetry
 from bci.timeline import BREAKS, Timeline
@@ -64,24 +65,6 @@ class SessionSettings:
             raise SpecError(
                 f"A session needs a wait for the first sample of 0 s or more, got {self.start_timeout_s:g}."
             )
-
-
-@dataclass(frozen=True, slots=True)
-class Identity:
-    """What the session says about its model.
-
-    Parameters
-    ----------
-    bundle, bundle_sha256 : str
-        Name and hash.
-    engine, precision : str
-        What computes.
-    """
-
-    bundle: str
-    bundle_sha256: str
-    engine: str
-    precision: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -290,27 +273,7 @@ class Session:
             self._report(Event("clock_offset", received.received_s, {"offset_s": offset_s}), True)
 
     def _open_sinks(self, stream: StreamInfo, first_s: float) -> None:
-        pipeline, decision = self._decoder.pipeline, self._decoder.decision.spec
-        info = SessionInfo(
-            name=self._settings.name,
-            stream=stream.name,
-            bundle=self._identity.bundle,
-            bundle_sha256=self._identity.bundle_sha256,
-            classes=decision.classes,
-            alarm_class=decision.alarm.label if decision.alarm else "",
-            on_threshold=decision.alarm.on_threshold if decision.alarm else 0.0,
-            off_threshold=decision.alarm.off_threshold if decision.alarm else 0.0,
-            hop_s=pipeline.spec.window.hop_s,
-            window_s=pipeline.spec.window.length_s,
-            delay_s=pipeline.delay_s(),
-            reference_hz=pipeline.spec.reference_hz,
-            smoothing_s=decision.smoothing_s,
-            engine=self._identity.engine,
-            precision=self._identity.precision,
-            first_sample_time=first_s,
-            sfreq=stream.signal.sfreq,
-            speed=stream.speed,
-        )
+        info = session_info(self._settings.name, self._identity, self._decoder, stream, first_s)
         for sink in self._sinks:
             sink.open(info)
         if self._signals is not None:

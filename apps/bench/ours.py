@@ -73,7 +73,8 @@ def decode(pipe: Connection, stream: str, out: str, engine: str, history_s: floa
     from bci.anticipation import LEAD_S
     from bci.decoder import Decoder
     from bci.engines.selection import build_engine
-    from bci.session import Identity, Session, SessionSettings
+    from bci.identity import Identity
+    from bci.session import Session, SessionSettings
     from bci.sinks.lsl_sink import LslSink
     from bci.sources.lsl_source import LslSource
 

@@ -119,9 +119,11 @@ def run_session(
     from apps.console import ConsoleView, print_engine
     from apps.liblsl import quiet_liblsl
     from apps.signals import stop_on_signals
+    from bci.anticipation import LEAD_S
     from bci.errors import SpecError, UsageError
+    from bci.identity import Identity
     from bci.serving import serve
-    from bci.session import Identity, Session, SessionSettings
+    from bci.session import Session, SessionSettings
     from bci.sinks.jsonl_sink import JsonlSink
     from bci.sinks.lsl_sink import LslSink
     from bci.sinks.signal_sink import SignalSink, parse_items
@@ -129,7 +131,7 @@ def run_session(
 
     name = (out or "{stream}-pred").replace("{stream}", stream.rpartition("=")[2])
     try:
-        settings = SessionSettings(name, duration_s, timeout_s)
+        settings = SessionSettings(name, duration_s, timeout_s, anticipation_s=LEAD_S)
     except SpecError as error:
         raise UsageError(str(error)) from error
     quiet_liblsl()

@@ -15,8 +15,9 @@ from bci.chunk import Signal
 from bci.decision import DecisionSpec
 from bci.decoder import Decoder, n_plain_stages
 from bci.errors import UsageError
+from bci.identity import Identity
 from bci.pipeline import PipelineSpec, Window
-from bci.session import Identity, Session, SessionSettings
+from bci.session import Session, SessionSettings
 from bci.sinks.signal_sink import SignalSink, labels, parse_items
 from bci.sources.base import Marker, Received, StreamInfo
 from bci.stages.channels import AverageReference

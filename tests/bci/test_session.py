@@ -18,8 +18,9 @@ from bci.clock import ClockSpec
 from bci.decision import AlarmSpec, DecisionSpec
 from bci.decoder import Decoder
 from bci.errors import ChannelMismatch, Overflow, SignalError, SpecError, StreamError, StreamLost
+from bci.identity import Identity
 from bci.pipeline import PipelineSpec, Window
-from bci.session import Identity, Session, SessionSettings
+from bci.session import Session, SessionSettings
 from bci.sources.base import Marker, Received, StreamInfo
 from bci.stages.scale import Scale
 

@@ -11,8 +11,9 @@ from bci.decision import DecisionSpec
 from bci.decoder import Decoder
 from bci.errors import SpecError
 from bci.events import Event
+from bci.identity import Identity
 from bci.pipeline import PipelineSpec, Window
-from bci.session import Identity, Session, SessionSettings
+from bci.session import Session, SessionSettings
 from bci.sources.base import Marker, Received, StreamInfo
 from bci.sources.player import Player, PlayerSettings
 from bci.stages.filters import Highpass
