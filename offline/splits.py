@@ -85,7 +85,9 @@ def inner_splits(split: Split, n_splits: int) -> tuple[Split, ...]:
     """
     left = tuple(sorted((*split.train, *split.validation)))
     if not 1 <= n_splits <= len(left):
-        raise SpecError(f"Inner folds must be between 1 and the {len(left)} subjects left, got {n_splits}.")
+        raise SpecError(
+            f"Inner folds must be between 1 and the {len(left)} subjects left, got {n_splits}. Choose another number."
+        )
     every = leave_one_out(left)
     return tuple(every[i * len(left) // n_splits] for i in range(n_splits))
 

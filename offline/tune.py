@@ -117,7 +117,7 @@ def _inner(split: Split, n_inner: int) -> tuple[Split, ...]:
     try:
         return inner_splits(split, n_inner)
     except SpecError as error:
-        raise UsageError(f"{error} Choose another --inner.") from error
+        raise UsageError(str(error)) from error
 
 
 def _listeners(

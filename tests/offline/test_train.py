@@ -282,7 +282,7 @@ def test_tuning_chooses_without_the_scored_subject(archive, tmp_path):
     write_archive(tmp_path / "four", 4)
     settings = config(tmp_path / "four", tmp_path / "out", epochs=1)
     for wrong, n_inner, message in (
-        (settings, 9, r"between 1 and the 3 subjects left, got 9\. Choose another --inner"),
+        (settings, 9, r"between 1 and the 3 subjects left, got 9\. Choose another number"),
         (replace(settings, dropout=0.3), 1, r"chooses learning_rate and dropout itself, got dropout\. Leave it out"),
     ):
         with pytest.raises(UsageError, match=message):
