@@ -79,7 +79,7 @@ def score_recording(
     RecordingError
         If it is too short for one window.
     """
-    rows = channel_rows(pipeline.signal, recording.signal)
+    rows = channel_rows(pipeline.signal, recording.signal, "recording")
     running = pipeline.build()
     judge = Decision(decision, pipeline.window.hop_s)
     predictions: list[Prediction] = []

@@ -78,6 +78,8 @@ def run(args: argparse.Namespace) -> int:
     except OSError as error:
         raise UsageError(f"--out must be a folder that can be written, got {out}: {error.strerror}.") from error
     log = out / LOG_NAME
+    if log.exists():
+        raise UsageError(f"--out must be a folder without a {LOG_NAME}, got {out}, which has one. Choose another.")
     stream = f"demo-patient-{os.getpid()}"
     with sender(stream, spec):
         summary = run_session(

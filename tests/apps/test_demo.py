@@ -162,6 +162,13 @@ def test_an_out_that_is_a_file_is_refused(capsys, tmp_path):
     assert "--out must be a folder that can be written" in capsys.readouterr().err
 
 
+def test_an_old_log_is_kept(capsys, tmp_path):
+    (tmp_path / "predictions.jsonl").write_text("old")
+    assert cli.main(["demo", "--out", str(tmp_path)]) == 2
+    assert "must be a folder without a predictions.jsonl" in capsys.readouterr().err
+    assert (tmp_path / "predictions.jsonl").read_text() == "old"
+
+
 def test_a_known_patient_is_refused():
     training = {"cohorts": [{"name": "train", "first_seed": 10, "n_patients": 5}]}
     refuse_known(15, training)

@@ -207,7 +207,7 @@ def test_channels_are_taken_by_name():
 
 
 def test_a_recording_that_does_not_fit_is_refused():
-    with pytest.raises(ChannelMismatch, match="needs 128 Hz, the stream has 256 Hz"):
+    with pytest.raises(ChannelMismatch, match="needs 128 Hz, the recording has 256 Hz"):
         score_recording(
             Memory(noise(SIGNAL, 6.0), signal=Signal(256.0, SIGNAL.names)), mel_pipeline(SIGNAL), Means(), DECISION
         )
