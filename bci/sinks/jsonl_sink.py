@@ -7,7 +7,7 @@ import json
 import math
 import os
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, NoReturn
 
 from bci.decision import State
 from bci.decoder import Prediction
@@ -43,7 +43,7 @@ class JsonlSink:
     def __init__(self, path: Path, overwrite: bool = False) -> None:
         check_log(path)
         if path.exists() and not overwrite:
-            raise UsageError(_exists(path))
+            _refuse_existing(path)
         self._path, self._overwrite = path, overwrite
         self._file: IO[str] | None = None
         self._held: list[str] | None = None  # lines that wait for the file
@@ -104,8 +104,8 @@ class JsonlSink:
             return
         try:
             self._file = self._path.open("w" if self._overwrite else "x", buffering=1, encoding="utf-8")
-        except FileExistsError as error:
-            raise UsageError(_exists(self._path)) from error
+        except FileExistsError:
+            _refuse_existing(self._path)
         self._file.writelines(self._held)
         self._held = None
 
@@ -122,8 +122,10 @@ def check_log(path: Path) -> None:
         raise UsageError(f"The log needs a file in a folder that can be written, got {path}. Make the folder first.")
 
 
-def _exists(path: Path) -> str:
-    return f"The log needs a file that does not exist yet, got {path}. Take another name or pass --overwrite."
+def _refuse_existing(path: Path) -> NoReturn:
+    raise UsageError(
+        f"The log needs a file that does not exist yet, got {path}. Take another name or pass --overwrite."
+    )
 
 
 def prediction_record(prediction: Prediction, classes: tuple[str, ...]) -> dict[str, Any]:

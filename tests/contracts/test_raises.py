@@ -1,10 +1,10 @@
-"""The finder of untested messages finds them, and no others."""
+"""Every message that is raised is asked for by a test, and the finder of those that are not works."""
 
 from __future__ import annotations
 
 import pytest
 
-from tests.contracts.raises import GAP, Site, covered, patterns, shared, sites
+from tests.contracts.raises import GAP, Site, covered, patterns, shared, sites, uncovered
 
 SOURCE = """
 def check(low_hz):
@@ -52,3 +52,7 @@ def test_only_the_messages_own_words_count():
     assert shared("stream x is late", f"{GAP} is gone") == 0
     assert shared("stream x is late", f"stream {GAP} has gone") == len("stream ")
     assert shared("stream x is late", "stream x is gone") == -1
+
+
+def test_every_message_is_asked_for():
+    assert uncovered() == ([], [])
