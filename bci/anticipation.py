@@ -1,8 +1,8 @@
-"""Being awake when the chunk arrives that completes a window.
+"""Being warm when the chunk arrives that completes a window.
 
 After 30 ms of waiting, code and data have left the processor's caches, and a prediction takes twice as long as in a
 loop. Senders are regular, so it is known when the next chunk is due: shortly before, the session runs through the
-prediction with what is already there, and then watches the stream without sleeping.
+prediction with what is already there, until the chunk is there.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class Anticipation:
     rehearse : callable
         Runs through the next prediction and changes nothing that it depends on.
     lead_s : float
-        How long before a chunk is due to begin, and how long after to give up watching; 0 reads without anticipation.
+        How long before a chunk is due to begin; 0 reads without anticipation.
     clock : callable
         The LSL clock, in seconds.
     """
@@ -78,11 +78,7 @@ class Anticipation:
             self._rehearse()
             now = self._now()
             began_s, spent_s = now, now - began_s
-        while self._now() < due_s + self._lead_s:
-            received = self._source.read(0.0)
-            if _told(received):
-                return received
-        return self._source.read(timeout_s)
+        return self._source.read(timeout_s)  # asleep: who spins here keeps the thread that receives from a core
 
     def _learn(self, received: Received) -> None:
         if self._arrived_s is not None:
