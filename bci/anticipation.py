@@ -2,7 +2,7 @@
 
 After 30 ms of waiting, code and data have left the processor's caches, and a prediction takes twice as long as in a
 loop. Senders are regular, so it is known when the next chunk is due: shortly before, the session runs through the
-prediction with what is already there, until the chunk is there.
+prediction with what is already there. A network too slow for that is only tried now and then.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ RELAX = 1.02  # the expected interval is the shortest seen, longer by this facto
 SAME_CHUNK_S = 1e-3  # samples closer than this arrived together
 LONGEST_INTERVAL_S = 0.25
 SHORTEST_INTERVALS = 4  # of lead: a faster stream leaves no time to cool down
-SAFETY = 1.3  # a rehearsal may take so much longer than the one before
+SAFETY = 1.3  # a rehearsal may take so much longer than expected
+FORGET = 0.97  # what is expected of a rehearsal shrinks by this with every one that there was no time for
 
 
 class Anticipation:
@@ -49,6 +50,7 @@ class Anticipation:
         self._interval_s: float | None = None
         self._arrived_s: float | None = None
         self._chunk_size = 0
+        self._spent_s = 0.0  # on a rehearsal, as expected of the next
 
     def read(self, timeout_s: float) -> Received:
         """Return what the source has as soon as there is something, at the latest after about `timeout_s`."""
@@ -73,11 +75,13 @@ class Anticipation:
             received = self._source.read(wait_s)
             if _told(received):
                 return received
-        began_s, spent_s = self._now(), 0.0
-        while began_s + SAFETY * spent_s < due_s:  # the last one ends before the chunk comes
+        began_s = self._now()
+        if began_s + SAFETY * self._spent_s >= due_s:
+            self._spent_s *= FORGET
+        while began_s + SAFETY * self._spent_s < due_s:  # the last one ends before the chunk comes
             self._rehearse()
             now = self._now()
-            began_s, spent_s = now, now - began_s
+            began_s, self._spent_s = now, now - began_s
         return self._source.read(timeout_s)  # asleep: who spins here keeps the thread that receives from a core
 
     def _learn(self, received: Received) -> None:

@@ -136,6 +136,13 @@ def test_a_regular_stream_is_met_warm():
     assert [r.times.size for r in got if r.times.size] == [8] * 20
 
 
+def test_a_slow_rehearsal_is_not_repeated_before_every_window():
+    """What takes longer than the lead makes the chunk wait; after the first time it is known."""
+    rehearsals, got, _ = watch(REGULAR, lambda: 8, rehearsal_s=0.015)
+    assert len(rehearsals) == 1
+    assert [r.times.size for r in got if r.times.size] == [8] * 20
+
+
 def test_nothing_is_rehearsed_while_a_window_is_far_from_complete():
     rehearsals, _, reads = watch(REGULAR, lambda: 9)
     assert not rehearsals
