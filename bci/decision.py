@@ -1,66 +1,17 @@
-"""From logits to probabilities, states and alarms: pure functions of the sequence of predictions."""
+"""From logits to calibrated and smoothed probabilities, and what the alarm makes of them; no clock."""
 
 from __future__ import annotations
 
-import enum
-import math
-from collections import deque
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from bci.alarm import Alarm, AlarmFlags, AlarmSpec, State
 from bci.errors import SpecError
 from bci.records import json_object, record_from_dict, to_json
 
-
-class State(enum.IntEnum):
-    """State of the monitor, as published."""
-
-    SETTLING = 0
-    OK = 1
-    WARNING = 2
-    ALARM = 3
-    FAULT = 4
-
-
-@dataclass(frozen=True, slots=True)
-class AlarmSpec:
-    """When an alarm is raised and cleared.
-
-    Parameters
-    ----------
-    label : str
-        Class whose probability is watched.
-    on_threshold, off_threshold : float
-        The smoothed probability must reach the first to raise and fall below the second to clear.
-    k, n : int
-        At least `k` of the last `n` smoothed probabilities must reach `on_threshold`.
-    min_duration_s : float, default=0.0
-        An alarm lasts at least this long.
-    refractory_s : float, default=0.0
-        After an alarm has ended, none is raised for this long.
-    """
-
-    label: str
-    on_threshold: float
-    off_threshold: float
-    k: int = 1
-    n: int = 1
-    min_duration_s: float = 0.0
-    refractory_s: float = 0.0
-
-    def __post_init__(self) -> None:
-        if not (0 < self.off_threshold <= self.on_threshold <= 1 and 1 <= self.k <= self.n):
-            raise SpecError(
-                "An alarm needs 0 < off_threshold <= on_threshold <= 1 and 1 <= k <= n, "
-                f"got off_threshold={self.off_threshold:g}, on_threshold={self.on_threshold:g}, k={self.k}, n={self.n}."
-            )
-        if not (0 <= self.min_duration_s < np.inf and 0 <= self.refractory_s < np.inf):
-            raise SpecError(
-                "An alarm needs min_duration_s and refractory_s of at least 0 s, "
-                f"got {self.min_duration_s:g} and {self.refractory_s:g}."
-            )
+__all__ = ["AlarmFlags", "AlarmSpec", "Decision", "DecisionSpec", "State", "Verdict", "softmax"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,12 +79,15 @@ class Verdict:
         ``alarm_on``, ``alarm_off``, ``fault`` or None.
     level : float
         Smoothed probability of the watched class; 0 without an alarm.
+    alarm : AlarmFlags
+        What holds beside the state.
     """
 
     probabilities: np.ndarray
     state: State
     changed: str | None
     level: float
+    alarm: AlarmFlags
 
 
 class Decision:
@@ -152,22 +106,28 @@ class Decision:
         self.hop_s = hop_s
         self._keep = float(np.exp(-hop_s / spec.smoothing_s)) if spec.smoothing_s > 0 else 0.0
         self._watched = None if spec.alarm is None else spec.classes.index(spec.alarm.label)
-        self._min_on = 0 if spec.alarm is None else _n_hops(spec.alarm.min_duration_s, hop_s)
-        self._min_quiet = 0 if spec.alarm is None else _n_hops(spec.alarm.refractory_s, hop_s)
+        self._alarm = Alarm(spec.alarm, hop_s)
         self.reset()
 
     def reset(self) -> None:
-        """Start a new sequence: no alarm, nothing smoothed."""
+        """Start a new sequence: no alarm, nothing smoothed; a mute goes on."""
         self._level: float | None = None
-        self._recent: deque[bool] = deque(maxlen=self.spec.alarm.n if self.spec.alarm else 1)
-        self._n_on: int | None = None  # predictions since the alarm was raised
-        self._n_quiet: int | None = None  # predictions since the last alarm ended
-        self._faulty = False
+        self._alarm.reset()
 
     def restart(self) -> None:
         """Go on after a gap: what was smoothed is forgotten, a running alarm is not."""
         self._level = None
-        self._recent.clear()
+        self._alarm.restart()
+
+    def elapse(self, hops: int) -> None:
+        """Let time pass without a prediction: minimum duration, refractory time and mute go on.
+
+        Parameters
+        ----------
+        hops : int
+            Whole hops since the last prediction; less than was said before changes nothing.
+        """
+        self._alarm.elapse(hops)
 
     def step(self, logits: np.ndarray, quality: float, settled: bool) -> Verdict:
         """Take the next prediction.
@@ -188,63 +148,59 @@ class Decision:
         probabilities = softmax(logits, self.spec.temperature)
         # NaN compares false: a network that overflowed must not reach the smoothing, where it would stay
         trusted = quality >= self.spec.min_quality and bool(np.isfinite(probabilities).all())
-        was_faulty, self._faulty = self._faulty, not trusted
-        if self._n_on is not None:
-            self._n_on += 1
-        if self._n_quiet is not None:
-            self._n_quiet += 1
-        if self._faulty:  # held: an alarm is neither raised nor cleared by what cannot be trusted
-            return Verdict(probabilities, State.FAULT, None if was_faulty else "fault", self._level or 0.0)
-        if not settled:
-            state = State.SETTLING if self._n_on is None else State.ALARM
-            return Verdict(probabilities, state, None, self._level or 0.0)
-        if self.spec.alarm is None or self._watched is None:
-            return Verdict(probabilities, State.OK, None, 0.0)
-        p = float(probabilities[self._watched])
-        level = p if self._level is None else self._keep * self._level + (1.0 - self._keep) * p
-        self._level = level
-        changed = self._watch(self.spec.alarm, level)
-        if self._n_on is not None:
-            state = State.ALARM
-        else:
-            state = State.WARNING if level >= self.spec.alarm.on_threshold else State.OK
-        return Verdict(probabilities, state, changed, level)
+        if trusted and settled and self._watched is not None:
+            p = float(probabilities[self._watched])
+            self._level = p if self._level is None else self._keep * self._level + (1.0 - self._keep) * p
+        level = self._level or 0.0
+        changed = self._alarm.step(level, trusted, settled)
+        return Verdict(probabilities, self._alarm.now, changed, level, self._alarm.flags)
 
-    def _watch(self, alarm: AlarmSpec, level: float) -> str | None:
-        """Raise or clear the alarm, and say which."""
-        self._recent.append(level >= alarm.on_threshold)
-        if self._n_on is None:
-            if sum(self._recent) >= alarm.k and (self._n_quiet is None or self._n_quiet >= self._min_quiet):
-                self._n_on = 0
-                return "alarm_on"
-        elif level < alarm.off_threshold and self._n_on >= self._min_on:
-            self._n_on = None
-            self._n_quiet = 0
-            self._recent.clear()
-            return "alarm_off"
-        return None
+    def fault(self) -> str | None:
+        """Say that the stream is lost: alarms are held until the next prediction; return ``fault`` if this is news."""
+        return self._alarm.fault()
+
+    def acknowledge(self) -> str | None:
+        """Silence the running alarm and release its latch; return ``alarm_off`` if this ends it."""
+        return self._alarm.acknowledge()
+
+    def mute(self, seconds: float) -> None:
+        """Silence alarms and faults for at least `seconds` of signal; 0 ends a mute.
+
+        Raises
+        ------
+        SpecError
+            If `seconds` is no duration.
+        """
+        self._alarm.mute(seconds)
 
     @property
     def alarmed(self) -> bool:
         """Whether an alarm is running."""
-        return self._n_on is not None
+        return self._alarm.flags.on
+
+    @property
+    def now(self) -> State:
+        """State after all that has been said."""
+        return self._alarm.now
+
+    @property
+    def flags(self) -> AlarmFlags:
+        """What holds beside the state."""
+        return self._alarm.flags
+
+    @property
+    def mute_left_s(self) -> float:
+        """Longest time for which nothing sounds yet, in seconds."""
+        return self._alarm.mute_left_s
 
     @property
     def state(self) -> dict[str, Any]:
         """Copy of everything remembered."""
-        return {
-            "level": self._level,
-            "recent": tuple(self._recent),
-            "n_on": self._n_on,
-            "n_quiet": self._n_quiet,
-            "faulty": self._faulty,
-        }
+        return {"level": self._level, "alarm": self._alarm.state}
 
     @state.setter
     def state(self, state: dict[str, Any]) -> None:
-        self._level, self._faulty = state["level"], state["faulty"]
-        self._n_on, self._n_quiet = state["n_on"], state["n_quiet"]
-        self._recent = deque(state["recent"], maxlen=self._recent.maxlen)
+        self._level, self._alarm.state = state["level"], state["alarm"]
 
 
 def softmax(logits: np.ndarray, temperature: float) -> np.ndarray:
@@ -253,8 +209,3 @@ def softmax(logits: np.ndarray, temperature: float) -> np.ndarray:
     scaled = np.where(np.isfinite(scaled).all(axis=-1, keepdims=True), scaled, np.nan)
     raised = np.exp(scaled - scaled.max(axis=-1, keepdims=True))
     return raised / raised.sum(axis=-1, keepdims=True)
-
-
-def _n_hops(seconds: float, hop_s: float) -> int:
-    """Return how many hops make up at least `seconds`; counted, since summed hops round differently."""
-    return math.ceil(seconds / hop_s - 1e-6)

@@ -258,7 +258,7 @@ def changed(alarm=None, **fields):
         (changed(temperature=True), "decision: temperature must be float, got True"),
         (changed(temperature=float("nan")), "decision: temperature must be float, got nan"),
         (changed(alarm={"k": 1.0}), r"decision: alarm: k must be int, got 1\.0"),
-        (changed(alarm={"latch": True}), "decision: alarm has unknown fields latch"),
+        (changed(alarm={"lach": True}), "decision: alarm has unknown fields lach"),
         (changed(alarm={"label": "sezure"}), "The alarm watches 'sezure', the classes are background, seizure"),
     ],
 )
