@@ -62,8 +62,10 @@ def run(args: argparse.Namespace) -> int:
     """Run the demo; fail unless predictions were published with complete ledgers."""
     from apps.commands.run import run_session
     from apps.console import print_summary
+    from apps.outputs import Outputs
     from bci.bundle import SHIPPED, load_bundle
     from bci.errors import StreamError, UsageError
+    from bci.sinks.jsonl_sink import JsonlSink
     from bci.sources.simulated_patient import PatientSpec, SimulatedPatient
     from offline.seizure_events import Span
 
@@ -88,7 +90,7 @@ def run(args: argparse.Namespace) -> int:
             duration_s=None,
             engine=args.engine,
             timeout_s=_START_S,
-            log=log,
+            outputs=Outputs((JsonlSink(log),)),
             view=not args.no_view,
         )
     found = read_log(log, spec.sfreq, args.duration)

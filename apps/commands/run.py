@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from apps.control import add_control_option, controlled
+from apps.outputs import Outputs, add_output_options, build_outputs
 
 if TYPE_CHECKING:
     from bci.control import Command
@@ -19,18 +19,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of `bci run`."""
     parser.add_argument("--stream", required=True, help="name of the LSL stream, or key=value (type=EEG, source_id=…)")
     parser.add_argument("--model", required=True, metavar="BUNDLE", help="directory or name of a shipped bundle")
-    parser.add_argument("--out", metavar="NAME", help="name of the prediction stream (default: {stream}-pred)")
     parser.add_argument("--duration", type=float, metavar="S", help="stop this long after the first sample")
     parser.add_argument("--engine", default="auto", help="auto (default), onnx or eager")
     parser.add_argument("--unit", help="unit of the channels, if the stream does not state it, for example uV")
     parser.add_argument(
         "--timeout", type=float, default=10.0, metavar="S", help="wait for the stream, then for its first sample (10)"
     )
-    parser.add_argument("--log", type=Path, metavar="FILE", help="write predictions and events as JSON Lines")
-    parser.add_argument("--overwrite", action="store_true", help="replace the file of --log if there is one")
-    parser.add_argument(
-        "--publish", metavar="ITEMS", help="also publish the decoder's own NAME-signal, NAME-features: signal,features"
-    )
+    add_output_options(parser)
     add_control_option(parser, "acknowledge, mute, stop")
     parser.add_argument("--no-view", action="store_true", help="do not draw the live view")
 
@@ -47,10 +42,8 @@ def run(args: argparse.Namespace) -> int:
         engine=args.engine,
         unit=args.unit,
         timeout_s=args.timeout,
-        log=args.log,
-        overwrite=args.overwrite,
+        outputs=build_outputs(args),
         view=not args.no_view,
-        publish=args.publish,
         control=args.control,
     )
     print_summary(summary)
@@ -72,10 +65,8 @@ def run_session(
     engine: str = "auto",
     unit: str | None = None,
     timeout_s: float = 10.0,
-    log: Path | None = None,
-    overwrite: bool = False,
+    outputs: Outputs | None = None,
     view: bool = True,
-    publish: str | None = None,
     control: int | None = None,
 ) -> Summary:
     """Serve a bundle on an LSL stream; SIGINT and SIGTERM end it in order.
@@ -96,14 +87,10 @@ def run_session(
         Unit of channels that state none.
     timeout_s : float, default=10.0
         Longest wait for the stream, and then for its first sample, in seconds.
-    log : Path or None, default=None
-        Where to write JSON Lines.
-    overwrite : bool, default=False
-        Whether a log that exists is replaced.
+    outputs : Outputs or None, default=None
+        Receivers besides the LSL prediction stream; None has none.
     view : bool, default=True
         Draw the live view, if this is a terminal.
-    publish : str or None, default=None
-        ``signal``, ``features`` or both, joined by a comma: more outlets.
     control : int or None, default=None
         TCP port for commands; 0 takes a free one.
 
@@ -124,9 +111,8 @@ def run_session(
     from bci.identity import Identity
     from bci.serving import serve
     from bci.session import Session, SessionSettings
-    from bci.sinks.jsonl_sink import JsonlSink
     from bci.sinks.lsl_sink import LslSink
-    from bci.sinks.signal_sink import SignalSink, parse_items
+    from bci.sinks.signal_sink import SignalSink
     from bci.sources.lsl_source import LslSource
 
     name = (out or "{stream}-pred").replace("{stream}", stream.rpartition("=")[2])
@@ -134,9 +120,8 @@ def run_session(
         settings = SessionSettings(name, duration_s, timeout_s, anticipation_s=LEAD_S)
     except SpecError as error:
         raise UsageError(str(error)) from error
+    outputs = outputs or Outputs()
     quiet_liblsl()
-    items = parse_items(publish) if publish is not None else ()
-    logs = [JsonlSink(log, overwrite)] if log is not None else []
     served = serve(model, engine)
     bundle, report = served.bundle, served.engine_report
     print_engine(report)
@@ -147,9 +132,9 @@ def run_session(
         Identity(bundle.name, bundle.sha256, report.name, report.precision),
         settings,
         LslSink(),
-        logs,
+        outputs.sinks,
         pylsl.local_clock,
-        SignalSink(decoder.pipeline, items) if items else None,
+        SignalSink(decoder.pipeline, outputs.items) if outputs.items else None,
     )
     title = f"{stream} → {bundle.name} ({report.name}, {report.precision}) → {name}"
     drawing = ConsoleView(session, title, bundle.decision.classes) if view else contextlib.nullcontext()

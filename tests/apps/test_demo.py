@@ -190,8 +190,8 @@ def test_a_demo_that_failed_says_so(records, lost, message, monkeypatch, tmp_pat
 
     from bci.session import Summary
 
-    def served(**options: object) -> Summary:
-        write_log(Path(str(options["log"])), *records)
+    def served(**_: object) -> Summary:
+        write_log(tmp_path / demo.LOG_NAME, *records)
         return Summary({}, {"samples": 0, "predictions": len(records)}, "gone", lost)
 
     monkeypatch.setattr("apps.commands.run.run_session", served)

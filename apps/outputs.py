@@ -1,0 +1,63 @@
+"""The options that say where the results of a session go, and what they become."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from bci.sinks.base import Sink
+    from bci.sinks.queued import QueuedSink
+
+
+@dataclass(frozen=True, slots=True)
+class Outputs:
+    """Receivers of a session besides its LSL prediction stream.
+
+    Parameters
+    ----------
+    logs : tuple of Sink, default=()
+        Receive predictions and events in the session's thread.
+    queues : tuple of QueuedSink, default=()
+        Receive them in threads of their own.
+    items : tuple of str, default=()
+        ``signal`` and ``features``: more LSL outlets.
+    """
+
+    logs: tuple[Sink, ...] = ()
+    queues: tuple[QueuedSink, ...] = ()
+    items: tuple[str, ...] = ()
+
+    @property
+    def sinks(self) -> tuple[Sink, ...]:
+        """All receivers; the queued ones last, they cost the least."""
+        return (*self.logs, *self.queues)
+
+
+def add_output_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of `build_outputs`, and ``--out``."""
+    options = parser.add_argument_group("outputs")
+    options.add_argument("--out", metavar="NAME", help="name of the prediction stream (default: {stream}-pred)")
+    options.add_argument("--log", type=Path, metavar="FILE", help="write predictions and events as JSON Lines")
+    options.add_argument("--overwrite", action="store_true", help="replace the file of --log if there is one")
+    options.add_argument(
+        "--publish", metavar="ITEMS", help="also publish the decoder's own NAME-signal, NAME-features: signal,features"
+    )
+
+
+def build_outputs(args: argparse.Namespace) -> Outputs:
+    """Return the receivers that the options ask for; nothing is written or sent yet.
+
+    Raises
+    ------
+    UsageError
+        If an option asks for what cannot be.
+    """
+    from bci.sinks.jsonl_sink import JsonlSink
+    from bci.sinks.signal_sink import parse_items
+
+    items = parse_items(args.publish) if args.publish is not None else ()
+    logs = (JsonlSink(args.log, args.overwrite),) if args.log is not None else ()
+    return Outputs(logs, (), items)
