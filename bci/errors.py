@@ -12,6 +12,7 @@
     │   ├── ChannelMismatch        missing, extra or permuted channels, wrong rate or unit
     │   └── Overflow               a buffer with policy ``raise`` is full
     ├── RecordingError             a file that cannot be read as a recording
+    ├── AnnotationError            a file that cannot be read as events of a recording
     ├── BundleError                a trained model that cannot be trusted
     │   ├── SchemaError            unknown or malformed contents
     │   └── ParityError            outputs differ from the golden run
@@ -59,6 +60,10 @@ class Overflow(StreamError):
 
 class RecordingError(BciError):
     """A file that cannot be read as a recording."""
+
+
+class AnnotationError(BciError):
+    """A file that cannot be read as events of a recording."""
 
 
 class BundleError(BciError):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -55,8 +56,7 @@ class EventScore:
     duration_s : float
         Length scored, in seconds.
     delays_s : tuple of float
-        From each onset to the first alarm that is on after it, up to 60 s after the seizure; 0 where it was on before.
-        Seizures that only an earlier alarm met, which the tolerance allows, have none.
+        `onset_delays`, 0 where the alarm was on before.
     alarm_s : float
         Time in alarm, in seconds.
     """
@@ -71,19 +71,17 @@ class EventScore:
     @property
     def sensitivity(self) -> float:
         """Share of seizures found; NaN without seizures."""
-        return self.n_found / self.n_seizures if self.n_seizures else float("nan")
+        return share(self.n_found, self.n_seizures)
 
     @property
     def precision(self) -> float:
         """Share of found seizures among found seizures and false alarms; NaN without either."""
-        raised = self.n_found + self.n_false
-        return self.n_found / raised if raised else float("nan")
+        return share(self.n_found, self.n_found + self.n_false)
 
     @property
     def f1(self) -> float:
         """Harmonic mean of sensitivity and precision; 0 if nothing was found, NaN if there was nothing to find."""
-        total = self.n_seizures + self.n_found + self.n_false
-        return 2 * self.n_found / total if total else float("nan")
+        return share(2 * self.n_found, self.n_seizures + self.n_found + self.n_false)
 
     @property
     def false_per_day(self) -> float:
@@ -121,15 +119,41 @@ def score_events(seizures: Iterable[Span], alarms: Iterable[Span], duration_s: f
     """
     if not duration_s > 0:
         raise SpecError(f"A recording to score needs a length above 0 s, got {duration_s:g} s.")
-    raised = sorted(alarms, key=lambda span: span.start_s)
-    truth = merged(seizures)
+    events, raised = tuple(seizures), united(alarms)
+    truth = merged(events)
     said = merged(raised)
     extended = [Span(max(0.0, s.start_s - EARLY_S), min(duration_s, s.stop_s + LATE_S)) for s in truth]
     found = [(s, e) for s, e in zip(truth, extended, strict=True) if any(_meet(e, alarm) for alarm in said)]
     n_false = sum(not any(_meet(e, alarm) for _, e in found) for alarm in said)
-    delays = [_delay_s(seizure, window, raised) for seizure, window in found]
+    delays_s = tuple(max(0.0, delay) for delay in onset_delays(events, raised))
     alarm_s = sum(span.stop_s - span.start_s for span in raised)
-    return EventScore(len(truth), len(found), n_false, duration_s, tuple(d for d in delays if d is not None), alarm_s)
+    return EventScore(len(truth), len(found), n_false, duration_s, delays_s, alarm_s)
+
+
+def onset_delays(seizures: Iterable[Span], alarms: Iterable[Span]) -> tuple[float, ...]:
+    """Return how long after each onset the alarm began.
+
+    A seizure is what is closer than 90 s, whole however long. Its alarm is the first that is on between its onset and
+    60 s after its end. A seizure without one has no delay, even if an alarm within the tolerance ended before it began.
+
+    Parameters
+    ----------
+    seizures, alarms : iterable of Span
+        Truth, and what the detector says.
+
+    Returns
+    -------
+    delays_s : tuple of float
+        Begin of the alarm less the onset, in seconds; negative where it was on before.
+    """
+    raised = united(alarms)
+    stops = [alarm.stop_s for alarm in raised]
+    delays = []
+    for seizure in _joined(seizures, MERGE_S):
+        first = bisect_right(stops, seizure.start_s + _SAME_S)
+        if first < len(raised) and raised[first].start_s < seizure.stop_s + LATE_S - _SAME_S:
+            delays.append(raised[first].start_s - seizure.start_s)
+    return tuple(delays)
 
 
 def pooled(scores: Sequence[EventScore]) -> EventScore:
@@ -146,13 +170,27 @@ def pooled(scores: Sequence[EventScore]) -> EventScore:
 
 def merged(spans: Iterable[Span]) -> list[Span]:
     """Return spans in order, those closer than 90 s joined, those longer than 5 min cut."""
+    return [piece for span in _joined(spans, MERGE_S) for piece in _pieces(span)]
+
+
+def united(spans: Iterable[Span]) -> list[Span]:
+    """Return spans in order, those that overlap or touch joined."""
+    return _joined(spans, 2 * _SAME_S)
+
+
+def share(part: float, whole: float) -> float:
+    """Return ``part / whole``; NaN where there is nothing to share."""
+    return part / whole if whole else float("nan")
+
+
+def _joined(spans: Iterable[Span], closer_than_s: float) -> list[Span]:
     joined: list[Span] = []
     for span in sorted(spans, key=lambda s: s.start_s):
-        if joined and span.start_s - joined[-1].stop_s < MERGE_S - _SAME_S:
+        if joined and span.start_s - joined[-1].stop_s < closer_than_s - _SAME_S:
             joined[-1] = Span(joined[-1].start_s, max(joined[-1].stop_s, span.stop_s))
         else:
             joined.append(span)
-    return [piece for span in joined for piece in _pieces(span)]
+    return joined
 
 
 def alarm_spans(
@@ -231,10 +269,3 @@ def _meet(a: Span, b: Span) -> bool:
 def _pieces(span: Span) -> list[Span]:
     cuts = np.arange(span.start_s, span.stop_s - _SAME_S, LONGEST_S).tolist() or [span.start_s]
     return [Span(a, b) for a, b in zip(cuts, [*cuts[1:], span.stop_s], strict=True)]
-
-
-def _delay_s(seizure: Span, window: Span, alarms: Sequence[Span]) -> float | None:
-    """Return the time from an onset to the first alarm that is on after it; None if only an earlier one was."""
-    since = Span(seizure.start_s, window.stop_s)
-    starts = [alarm.start_s for alarm in alarms if _meet(alarm, since)]
-    return max(0.0, starts[0] - seizure.start_s) if starts else None

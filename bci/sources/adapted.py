@@ -47,7 +47,7 @@ class AdaptedRecording:
         offered = replace(recording.signal, sfreq=wanted.sfreq, names=usual_names(recording.signal.names, wanted.names))
         self._rows = channel_rows(wanted, offered, "adapted recording")
         self._recording = recording
-        self.path = recording.path
+        self.path, self.started = recording.path, recording.started
         self.signal = wanted
         self.types = tuple(recording.types[i] for i in self._rows)
         self.units = tuple(recording.units[i] for i in self._rows)

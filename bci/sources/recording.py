@@ -12,6 +12,7 @@ import warnings
 import zlib
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +74,8 @@ class Recording:
         All annotations of the file, by onset, relative to the first sample.
     gaps : tuple of (int, int)
         Stretches ``[start, stop)`` in samples in which nothing was recorded (``BAD_ACQ_SKIP``).
+    started : datetime or None
+        When it began, as the file says; None if it does not.
     seekable : bool
         True: `read` may be called in any order.
     """
@@ -90,6 +93,8 @@ class Recording:
         self.types = tuple(kinds)
         self.units = units
         self.n_samples = int(raw.n_times)
+        date = raw.info["meas_date"]  # of sample 0; the first in the file may come later
+        self.started: datetime | None = None if date is None else date + timedelta(seconds=float(raw.first_time))
         self.annotations = _annotations(raw)
         self.gaps = _gaps(self.annotations, sfreq, self.n_samples)
 
