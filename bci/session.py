@@ -6,93 +6,33 @@ import logging
 import threading
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from bci.anticipation import Anticipation
-from bci.clock import ClockSpec, SampleClock
+from bci.clock import SampleClock
 from bci.decoder import Decoder, Prediction
-from bci.errors import Overflow, SignalError, SpecError, StreamError, StreamLost
+from bci.errors import Overflow, SignalError, StreamError, StreamLost
 from bci.events import Event
 from bci.identity import Identity, session_info
 from bci.matching import channel_rows
-from bci.sinks.base import Output, SignalPublisher, Sink
+from bci.session_settings import SessionSettings
+from bci.sinks.base import Output, RawRecorder, SignalPublisher, Sink
 from bci.sources.base import Received, Source, StreamInfo
-from bci.telemetry import Percentiles, Telemetry
+from bci.status import Status, Summary
+from bci.telemetry import Telemetry
 from bci.timeline import BREAKS, Timeline
+
+__all__ = ["Session", "SessionSettings", "Summary"]
 
 log = logging.getLogger(__name__)
 
 READ_TIMEOUT_S = 0.2
 STATUS_EVERY_S = 1.0
+WATCH_EVERY_S = 0.2
 MAX_DELAY_S = 10.0  # between stamp and receipt; more says that the sender stamps with another clock
 MAX_COMMANDS = 1000  # kept until the first sample comes
-
-
-@dataclass(frozen=True, slots=True)
-class SessionSettings:
-    """What the user chooses.
-
-    Parameters
-    ----------
-    name : str
-        Name of the prediction stream.
-    duration_s : float or None, default=None
-        Time after the first sample to stop; None runs until the stream ends.
-    start_timeout_s : float, default=30.0
-        Longest wait for the first sample of an open stream, in seconds.
-    silence_s : float, default=5.0
-        A stream without samples for this long is reported as ``lost``.
-    clock : ClockSpec
-        Tolerances for gaps.
-    anticipation_s : float, default=0.0
-        How long before a chunk that completes a window the session wakes up and warms up; 0 sleeps until it comes.
-    """
-
-    name: str
-    duration_s: float | None = None
-    start_timeout_s: float = 30.0
-    silence_s: float = 5.0
-    clock: ClockSpec = field(default_factory=ClockSpec)
-    anticipation_s: float = 0.0
-
-    def __post_init__(self) -> None:
-        if self.duration_s is not None and not self.duration_s > 0:
-            raise SpecError(f"A session needs a duration above 0 s, or none, got {self.duration_s:g}.")
-        if not self.start_timeout_s >= 0:
-            raise SpecError(
-                f"A session needs a wait for the first sample of 0 s or more, got {self.start_timeout_s:g}."
-            )
-
-
-@dataclass(frozen=True, slots=True)
-class Summary:
-    """How a session went.
-
-    Parameters
-    ----------
-    latency : dict of str to Percentiles
-        Per stage, in milliseconds.
-    counts : dict of str to int
-        Samples, predictions and events by kind.
-    ended : str
-        Why it ended: ``end of stream``, ``duration``, ``stopped`` or the error of a lost stream.
-    lost : bool
-        Whether the stream was lost.
-    n_held : int, default=0
-        Values that were no numbers, replaced by the last that was.
-    clock_offset_s : float or None, default=None
-        Receipt of the first samples less their stamp, in seconds, if that is more than any delay.
-    """
-
-    latency: dict[str, Percentiles]
-    counts: dict[str, int]
-    ended: str
-    lost: bool
-    n_held: int = 0
-    clock_offset_s: float | None = None
 
 
 class Session:
@@ -116,6 +56,10 @@ class Session:
         The LSL clock, in seconds.
     signals : SignalPublisher or None, default=None
         Receives what the decoder's pipeline made of each chunk, after the predictions.
+    recorder : RawRecorder or None, default=None
+        Receives what the source delivers before it is decoded.
+    watches : sequence of callable, default=()
+        Asked every `WATCH_EVERY_S` and at the end for events of what runs beside the session.
     """
 
     def __init__(
@@ -128,6 +72,8 @@ class Session:
         logs: Sequence[Sink],
         clock: Callable[[], float],
         signals: SignalPublisher | None = None,
+        recorder: RawRecorder | None = None,
+        watches: Sequence[Callable[[], Sequence[Event]]] = (),
     ) -> None:
         self.telemetry = Telemetry()
         self.newest: Output | None = None
@@ -135,10 +81,12 @@ class Session:
         self._source, self._decoder = source, decoder
         self._identity, self._settings = identity, settings
         self._publisher, self._logs, self._signals = publisher, tuple(logs), signals
+        self._recorder, self._watches = recorder, tuple(watches)
         self._now = clock
         self._stop = threading.Event()
         self._commands: deque[Event] = deque()
-        self._n_reported = 0
+        self._recording = False
+        self._status = Status(self.telemetry, decoder, identity, 0.0)
         self._clock_offset_s: float | None = None
 
     def stop(self) -> None:
@@ -193,6 +141,8 @@ class Session:
                 sink.close()
             if self._signals is not None:
                 self._signals.close()
+            if self._recorder is not None:
+                self._recorder.close()
             self._source.close()
 
     @property
@@ -203,11 +153,10 @@ class Session:
         timeline = Timeline(
             SampleClock(info.signal, info.speed, self._settings.clock, exact=info.n_samples is not None)
         )
-        decoder, lead_s = self._decoder, self._settings.anticipation_s
-        reader = Anticipation(self._source, lambda: decoder.n_missing, decoder.rehearse, lead_s, self._now)
+        reader = Anticipation(self._source, self._decoder, self._settings.anticipation_s, self._now)
         opened_s = self._now()
         first_s: float | None = None  # when the first sample arrived: its stamp may be of any clock
-        arrived_s = status_s = opened_s
+        arrived_s = watched_s = opened_s
         silent = False
         offset_s = 0.0
         ended, lost = "stopped", False
@@ -216,16 +165,18 @@ class Session:
                 received = reader.read(READ_TIMEOUT_S)
             except StreamLost as error:
                 ended, lost = str(error), True
-                self._report(Event("lost", self._now(), {"reason": ended}), first_s is not None)
+                self._lose(ended, first_s is not None)
                 break
             offset_s = received.offset_s
+            if self._recorder is not None and (received.times.size or received.markers):
+                self._record(self._recorder, info, received)
             for event in timeline.note(received.markers):
                 self._report(event, first_s is not None)
             now = self._now()
             if received.times.size:
                 if first_s is None:
-                    first_s = status_s = now
-                    self._n_reported = received.times.size  # came before the first span of a rate
+                    first_s = now
+                    self._status.begin(now, received.times.size)
                     self._open_sinks(info, float(received.times[0]))
                     self._compare_clocks(received)
                 if silent:
@@ -240,7 +191,7 @@ class Session:
                 )
             elif not (silent or first_s is None or received.ended) and now - arrived_s > self._settings.silence_s:
                 silent = True
-                self._report(Event("lost", now, {"reason": f"no sample for {self._settings.silence_s:g} s"}), True)
+                self._lose(f"no sample for {self._settings.silence_s:g} s", True)
             if received.ended:
                 if first_s is None:
                     raise StreamError(f"Stream {info.name!r} must send samples, it ended without one. Send it again.")
@@ -249,17 +200,20 @@ class Session:
                 break
             if first_s is not None:
                 self._obey()
-                if now - status_s >= STATUS_EVERY_S:
-                    self._report(self._status(now, now - status_s, timeline.clock.speed, offset_s), True)
-                    status_s = now
+                if now - watched_s >= WATCH_EVERY_S:
+                    self._watch()
+                    watched_s = now
+                if now - self._status.since_s >= STATUS_EVERY_S:
+                    self._report(self._status.take(now, timeline.clock.speed, offset_s), True)
                 if self._settings.duration_s is not None and now - first_s >= self._settings.duration_s:
                     ended = "duration"
                     break
         self._obey(first_s is not None)
         if first_s is not None:
+            self._watch()
             now = self._now()
             self._clear_alarm("ended")
-            self._report(self._status(now, max(now - status_s, 1e-9), timeline.clock.speed, offset_s), True)
+            self._report(self._status.take(now, timeline.clock.speed, offset_s), True)
             self._report(Event("ended", now, {"reason": ended}), True)
         n_held = self._decoder.pipeline.gate.n_held
         latency, counts = self.telemetry.summary(), dict(self.telemetry.counts)
@@ -279,10 +233,37 @@ class Session:
         if self._signals is not None:
             self._signals.open(info)
 
+    def _record(self, recorder: RawRecorder, stream: StreamInfo, received: Received) -> None:
+        if not self._recording and received.times.size:
+            recorder.open(stream)
+            self._recording = True
+        if self._recording:
+            recorder.samples(received)
+
     def _obey(self, opened: bool = True) -> None:
-        """Report the commands that have come."""
+        """Report the commands that have come, and do what they ask for."""
         while self._commands:
-            self._report(self._commands.popleft(), opened)
+            command = self._commands.popleft()
+            self._report(command, opened)
+            if command.kind == "mute":
+                self._decoder.decision.mute(command.fields["seconds"])
+            elif command.kind == "acknowledge" and self._decoder.decision.acknowledge() and self.newest is not None:
+                self._report_change(self.newest.prediction, "alarm_off", "acknowledged")
+
+    def _watch(self) -> None:
+        """Report what has happened beside the session."""
+        for watch in self._watches:
+            for event in watch():
+                self._report(event, True)
+
+    def _lose(self, reason: str, opened: bool) -> None:
+        """Report that the stream is lost; alarms are held."""
+        now = self._now()
+        self._report(Event("lost", now, {"reason": reason}), opened)
+        if self._decoder.decision.fault() and self.newest is not None:
+            p = self.newest.prediction
+            fields = {"last_sample": p.last_sample, "level": p.level, "quality": 0.0}
+            self._report(Event("fault", now, fields), opened)
 
     def _take(self, timeline: Timeline, received: Received, rows: np.ndarray | None) -> None:
         """Decode and publish what has arrived."""
@@ -335,31 +316,6 @@ class Session:
             log.info("%s at %.3f s: %s", event.kind, event.time, dict(event.fields))
         for sink in self._sinks if opened else ():
             sink.event(event)
-
-    def _status(self, now: float, span_s: float, speed: float, offset_s: float) -> Event:
-        counts = self.telemetry.counts
-        n_new, self._n_reported = counts["samples"] - self._n_reported, counts["samples"]
-        stages = {
-            stage: {"p50_ms": round(p.p50, 4), "p99_ms": round(p.p99, 4), "max_ms": round(p.max, 4)}
-            for stage, p in self.telemetry.take_recent().items()
-        }
-        return Event(
-            "status",
-            now,
-            {
-                "latency": stages,
-                "samples": counts["samples"],
-                "predictions": counts["predictions"],
-                "dropped": counts.get("dropped", 0),
-                "gaps": counts.get("gap", 0),
-                "held": self._decoder.pipeline.gate.n_held,
-                "rate": round(n_new / span_s, 3),
-                "nominal_rate": self._decoder.signal_in.sfreq * speed,
-                "clock_offset_s": offset_s,
-                "engine": self._identity.engine,
-                "precision": self._identity.precision,
-            },
-        )
 
     def _check_finite(self, n_received: int, n_needed: float) -> None:
         if n_received >= n_needed and not self._decoder.pipeline.gate.any_finite:

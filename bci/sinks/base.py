@@ -8,6 +8,7 @@ from typing import Protocol
 from bci.chunk import Chunk
 from bci.decoder import Prediction
 from bci.events import Event
+from bci.sources.base import Received, StreamInfo
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +130,19 @@ class SignalPublisher(Protocol):
 
     def publish(self, chunk: Chunk) -> None:
         """Take what the pipeline made of `chunk`, its last input; must not wait."""
+
+    def close(self) -> None:
+        """Finish; may be called without `open`, and twice."""
+
+
+class RawRecorder(Protocol):
+    """A receiver of what a source delivers, before it is decoded."""
+
+    def open(self, stream: StreamInfo) -> None:
+        """Begin; called once, when the first sample has arrived."""
+
+    def samples(self, received: Received) -> None:
+        """Take what one read brought: samples, markers or both, in the order of `stream`'s channels; must not wait."""
 
     def close(self) -> None:
         """Finish; may be called without `open`, and twice."""

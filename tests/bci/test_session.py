@@ -18,6 +18,7 @@ from bci.clock import ClockSpec
 from bci.decision import AlarmSpec, DecisionSpec
 from bci.decoder import Decoder
 from bci.errors import ChannelMismatch, Overflow, SignalError, SpecError, StreamError, StreamLost
+from bci.events import Event
 from bci.identity import Identity
 from bci.pipeline import PipelineSpec, Window
 from bci.session import Session, SessionSettings
@@ -135,9 +136,10 @@ def session_of(steps, *, decoder=None, publisher=None, logs=None, **changes):
     clock = Clock()
     source_changes = {k: changes.pop(k) for k in ("signal", "speed", "offset_s") if k in changes}
     source = Script(clock, steps, **source_changes)
+    parts = {k: changes.pop(k) for k in ("recorder", "watches") if k in changes}
     tape = Tape()
     settings = SessionSettings("out", **changes)
-    session = Session(source, decoder or decoder_of(), IDENTITY, settings, publisher, logs or [tape], clock)
+    session = Session(source, decoder or decoder_of(), IDENTITY, settings, publisher, logs or [tape], clock, **parts)
     return session, tape, source
 
 
@@ -276,8 +278,11 @@ def test_a_lost_stream_is_an_event_and_in_the_summary():
     session, tape, source = session_of([samples(120), StreamLost("The cable is out.")])
     summary = session.run()
     assert (summary.ended, summary.lost) == ("The cable is out.", True)
-    assert [e.kind for e in tape.events("status")] == ["lost", "ended"]
-    assert tape.events("status")[0].fields == {"reason": "The cable is out."}
+    lost, fault, ended = tape.events("status")
+    assert [e.kind for e in (lost, fault, ended)] == ["lost", "fault", "ended"]
+    assert lost.fields == {"reason": "The cable is out."}
+    assert fault.fields == {"last_sample": 99, "level": 0.0, "quality": 0.0}
+    assert fault.time == lost.time
     assert summary.counts["lost"] == 1
     assert source.calls[-1] == "close"
 
@@ -293,7 +298,7 @@ def test_silence_is_reported_once_and_so_is_its_end():
     """The samples that were not sent are a gap; the session goes on."""
     session, tape, _ = session_of([samples(150), *[0.2] * 40, samples(150), "end"], silence_s=3.0)
     summary = session.run()
-    lost, recovered, gap, ended = tape.events("status")
+    lost, recovered, gap, ended = tape.events("status", "fault")
     assert [e.kind for e in (lost, recovered, gap, ended)] == ["lost", "recovered", "gap", "ended"]
     assert lost.fields == {"reason": "no sample for 3 s"}
     assert lost.time == pytest.approx(START_S + 1.5 + 3.0, abs=0.3)
@@ -454,7 +459,7 @@ def test_the_end_of_a_session_ends_a_running_alarm(last, reason):
     high = np.tile(np.linspace(0.0, 3000.0, 200), (3, 1)).astype(np.float32)
     session, tape, _ = session_of([high, last], decoder=decoder_of(decision))
     session.run()
-    on, off, ended = tape.events("status", "lost")
+    on, off, ended = tape.events("status", "lost", "fault")
     assert [e.kind for e in (on, off, ended)] == ["alarm_on", "alarm_off", "ended"]
     assert off.fields["reason"] == reason
     assert off.time >= on.time
@@ -587,6 +592,72 @@ def test_a_command_becomes_an_event_and_stop_ends_the_session():
         ("stop", {}),
         ("ended", {"reason": "stopped"}),
     ]
+
+
+def test_acknowledge_and_mute_reach_the_alarm():
+    decision = DecisionSpec(("a", "b"), alarm=AlarmSpec("b", 0.6, 0.4, latch=True))
+    high = np.tile(np.linspace(0.0, 3000.0, 200), (3, 1)).astype(np.float32)
+
+    def steps():
+        yield high
+        session.command("mute", {"seconds": 30})
+        yield np.zeros((3, 300), np.float32)
+        flags.append(decoder.decision.flags)
+        session.command("acknowledge")
+        yield np.zeros((3, 10), np.float32)
+
+    flags, decoder = [], decoder_of(decision)
+    session, tape, _ = session_of(steps(), decoder=decoder)
+    session.run()
+    assert (flags[0].on, flags[0].latched, flags[0].muted) == (True, True, True)
+    assert [e.kind for e in tape.events("status")] == ["alarm_on", "mute", "acknowledge", "alarm_off", "ended"]
+    assert tape.events("status")[-2].fields["reason"] == "acknowledged"
+    assert not decoder.decision.alarmed
+
+
+def test_a_recorder_gets_what_arrives_before_it_is_decoded():
+    """Channels as sent, also those that no model needs; markers too; nothing before the first sample."""
+
+    class Recorder:
+        def __init__(self):
+            self.said = []
+
+        def open(self, stream):
+            self.said.append(stream)
+
+        def samples(self, received):
+            self.said.append((received.data.copy(), len(received.markers), len(tape.of("prediction"))))
+
+        def close(self):
+            self.said.append("close")
+
+    wide = Signal(SFREQ, ("EMG", "C4", "Cz", "C3"))
+    recorder = Recorder()
+    data = np.arange(800, dtype=np.float32).reshape(4, 200)
+    marker = Marker("annotation", START_S + 2.0, {})
+    steps = [0.2, data[:, :100], np.empty((4, 0), np.float32), (marker, data[:, 100:]), "end"]
+    session, tape, _ = session_of(steps, signal=wide, recorder=recorder)
+    session.run()
+    info, *parts, last = recorder.said
+    assert (info.signal, last) == (wide, "close")
+    np.testing.assert_array_equal(np.concatenate([part[0] for part in parts], axis=1), data)
+    assert [part[1:] for part in parts] == [(0, 0), (1, 1)]
+
+
+def test_watches_are_asked_a_few_times_a_second_and_at_the_end():
+    asked = []
+
+    def watch():
+        asked.append(session.telemetry.counts["samples"])
+        return [Event("sink_failed", START_S, {"sink": "x", "reason": str(len(asked))})]
+
+    session, tape, _ = session_of([samples(10)] * 20, watches=[watch])
+    session.run()
+    assert 8 <= len(asked) <= 11
+    assert asked[-1] == 200
+    told = [e.fields["reason"] for e in tape.events() if e.kind == "sink_failed"]
+    assert told == [str(n + 1) for n in range(len(asked))]
+    assert tape.events()[-1].kind == "ended"
 
 
 def test_commands_before_the_first_sample_are_kept_but_not_without_end(monkeypatch):
