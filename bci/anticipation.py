@@ -1,13 +1,15 @@
-"""Being warm when the chunk arrives that completes a window.
+"""Being ready when the chunk arrives that completes a window.
 
-After 30 ms of waiting, code and data have left the processor's caches, and a prediction takes twice as long as in a
-loop. Senders are regular, so it is known when the next chunk is due: shortly before, the session runs through the
-prediction with what is already there. A network too slow for that is only tried now and then.
+What does not depend on that chunk is computed before it comes. The rest would meet cold caches: after 30 ms of
+waiting, code and data have left them, and a prediction takes twice as long as in a loop. Senders are regular, so it is
+known when the next chunk is due: shortly before, the session runs through the prediction with what is already there.
+A network too slow for that is only tried now and then.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Protocol
 
 from bci.sources.base import Received, Source
 
@@ -20,6 +22,20 @@ SAFETY = 1.3  # a rehearsal may take so much longer than expected
 FORGET = 0.97  # what is expected of a rehearsal shrinks by this with every one that there was no time for
 
 
+class Predictor(Protocol):
+    """What makes predictions; a `bci.decoder.Decoder` is one."""
+
+    @property
+    def n_missing(self) -> int:
+        """How many samples the next prediction still needs."""
+
+    def prepare(self) -> None:
+        """Compute what the next prediction needs and can be known already."""
+
+    def rehearse(self) -> None:
+        """Run through the next prediction and change nothing that it depends on."""
+
+
 class Anticipation:
     """Read a source so that the chunk that completes a window finds everything warm.
 
@@ -27,25 +43,16 @@ class Anticipation:
     ----------
     source : Source
         Open source.
-    n_missing : callable
-        Returns how many samples the next prediction still needs.
-    rehearse : callable
-        Runs through the next prediction and changes nothing that it depends on.
+    predictor : Predictor
+        Who will be given what is read.
     lead_s : float
         How long before a chunk is due to begin; 0 reads without anticipation.
     clock : callable
         The LSL clock, in seconds.
     """
 
-    def __init__(
-        self,
-        source: Source,
-        n_missing: Callable[[], int],
-        rehearse: Callable[[], None],
-        lead_s: float,
-        clock: Callable[[], float],
-    ) -> None:
-        self._source, self._n_missing, self._rehearse = source, n_missing, rehearse
+    def __init__(self, source: Source, predictor: Predictor, lead_s: float, clock: Callable[[], float]) -> None:
+        self._source, self._predictor = source, predictor
         self._lead_s, self._now = lead_s, clock
         self._interval_s: float | None = None
         self._arrived_s: float | None = None
@@ -54,6 +61,7 @@ class Anticipation:
 
     def read(self, timeout_s: float) -> Received:
         """Return what the source has as soon as there is something, at the latest after about `timeout_s`."""
+        self._predictor.prepare()
         received = self._source.read(timeout_s) if self._rests() else self._watch(timeout_s)
         if received.times.size:
             self._learn(received)
@@ -65,7 +73,7 @@ class Anticipation:
             self._interval_s is None
             or not SHORTEST_INTERVALS * self._lead_s <= self._interval_s <= LONGEST_INTERVAL_S
             or self._lead_s == 0
-            or self._n_missing() > self._chunk_size
+            or self._predictor.n_missing > self._chunk_size
         )
 
     def _watch(self, timeout_s: float) -> Received:
@@ -79,7 +87,7 @@ class Anticipation:
         if began_s + SAFETY * self._spent_s >= due_s:
             self._spent_s *= FORGET
         while began_s + SAFETY * self._spent_s < due_s:  # the last one ends before the chunk comes
-            self._rehearse()
+            self._predictor.rehearse()
             now = self._now()
             began_s, self._spent_s = now, now - began_s
         return self._source.read(timeout_s)  # asleep: who spins here keeps the thread that receives from a core

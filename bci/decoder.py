@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from bci.chunk import Chunk, Signal
 from bci.decision import Decision, DecisionSpec, State
-from bci.engines.base import Engine
+from bci.engines.base import Engine, TwoStepEngine
 from bci.errors import SpecError
 from bci.pipeline import Block, Pipeline
 from bci.ring import Ring
@@ -104,6 +105,7 @@ class Decoder:
     ) -> None:
         self.pipeline = pipeline
         self.engine = engine
+        self._steps = engine if isinstance(engine, TwoStepEngine) else None
         self.decision = Decision(decision, pipeline.spec.window.hop_s)
         self._timer = timer
         self._columns = Ring(pipeline.signal_out.shape, pipeline.window_frames)
@@ -118,6 +120,7 @@ class Decoder:
                 f"the network gives {n_logits} logits. The bundle's parts do not belong together."
             )
         self._rehearsal = _Rehearsal(pipeline, decision)
+        self._kept: Any
         self.n_predictions = 0
         self.reset()
 
@@ -139,7 +142,7 @@ class Decoder:
         self._first_sample = first_sample
         self._next_sample = first_sample
         self._due = self.pipeline.window_frames  # column count at which the next window is complete
-        self._staged = 0  # columns up to this number of the next window are in the batch
+        self._renew()
         self._settled_from: int | None = None  # first column after the warm-up
 
     def restart(self) -> None:
@@ -169,7 +172,7 @@ class Decoder:
             if self._columns.n_pushed == self._due:
                 predictions.append(self._predict(chunk, int(block.last_input[stop - 1])))
                 self._due += self.pipeline.hop_frames
-                self._staged = 0  # the columns of the next window stand elsewhere in the batch
+                self._renew()
         return predictions
 
     @property
@@ -180,14 +183,37 @@ class Decoder:
         n_taken = self._next_sample - self._first_sample
         return int(self.pipeline.last_input(np.array([self._due - 1]))[0]) + 1 - n_taken
 
+    def prepare(self) -> None:
+        """Compute what of the next prediction does not need the samples that still have to come.
+
+        No prediction depends on when this is called, or whether: what it leaves out is computed when the window is
+        complete, by the same two steps of the engine.
+        """
+        steps = self._steps
+        if steps is not None and self._kept is None and self._columns.n_pushed >= self._due - steps.n_late:
+            self._stage()
+            self._kept = steps.early(self._batch)
+
     def rehearse(self) -> None:
         """Run once through the next prediction with what is already here, so that it finds a warm processor.
 
         No prediction depends on it: pipeline and decision are twins, and the batch gets columns that it needs anyway.
         """
         self._rehearsal.process(self._timer)
+        self.prepare()
         self._stage()
-        self._rehearsal.judge(self.engine(self._batch)[0])
+        self._rehearsal.judge(self._infer())
+
+    def _infer(self) -> np.ndarray:
+        """Return the logits of the window in the batch."""
+        if self._steps is None or self._kept is None:
+            return self.engine(self._batch)[0]
+        return self._steps.late(self._batch, self._kept)[0]
+
+    def _renew(self) -> None:
+        """Begin a new window: its columns stand elsewhere in the batch than those of the one before."""
+        self._staged = 0  # columns up to this number of the next window are in the batch
+        self._kept = None  # what the engine made of all columns but the last few
 
     def _stage(self) -> None:
         """Copy those columns of the next window into the batch that are here and not there yet."""
@@ -212,7 +238,8 @@ class Decoder:
         n_frames = self.pipeline.window_frames
         start = tick()
         self._stage()
-        logits = self.engine(self._batch)[0]
+        self.prepare()
+        logits = self._infer()
         computed = tick()
         n_valid, n_seen = self._seen.newest(min(self._columns.n_pushed, self._seen.capacity)).sum(axis=-1)
         quality = float(n_valid / n_seen)

@@ -71,8 +71,9 @@ def examine(name: str, engine: str = "auto", precision: str = "fp32") -> Served:
     """Do what `serve` does, but leave it to the caller to judge the golden run."""
     bundle = load_bundle(find_bundle(name))
     golden = bundle.golden()
-    examples = golden_windows(golden, bundle.pipeline.build(), bundle.name)
-    built, report = build_engine(engine, bundle.network(), examples, bundle.engine_key, precision)
+    pipeline = bundle.pipeline.build()
+    examples = golden_windows(golden, pipeline, bundle.name)
+    built, report = build_engine(engine, bundle.network(), examples, bundle.engine_key, precision, pipeline.hop_frames)
     return Served(bundle, built, report, compare(golden, bundle.pipeline, bundle.decision, built))
 
 

@@ -30,10 +30,20 @@ class GeMPool(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Pool (batch, channels, height, width) to (batch, channels)."""
-        p = self.p.clamp(min=1.0)
+        return self.root(self.powered(x).mean(dim=(-2, -1)))
+
+    def powered(self, x: Tensor) -> Tensor:
+        """Return the terms of the mean, of any shape."""
         # exp(p log x), not x ** p: a power with a trained exponent is scalar code in ONNX Runtime
-        powered = torch.exp(p * torch.log(x.clamp(min=self.eps)))
-        return torch.exp(torch.log(powered.mean(dim=(-2, -1))) / p)
+        return torch.exp(self._exponent * torch.log(x.clamp(min=self.eps)))
+
+    def root(self, mean: Tensor) -> Tensor:
+        """Return the generalised mean from the mean of the terms."""
+        return torch.exp(torch.log(mean) / self._exponent)
+
+    @property
+    def _exponent(self) -> Tensor:
+        return self.p.clamp(min=1.0)
 
 
 class MaxNormConv2d(nn.Conv2d):

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from models.early_late import EarlyPart, LatePart
 from models.layers import GeMPool
 
 
@@ -54,7 +55,7 @@ class MelCNN(nn.Module):
         scale_db: float = 20.0,
     ) -> None:
         super().__init__()
-        self.input_shape = (n_channels, n_features, n_times)
+        self.input_shape: tuple[int, int, int] = (n_channels, n_features, n_times)
         self.mix = ScaledMix(n_channels, n_mixed, offset_db, scale_db)
         blocks: list[nn.Module] = []
         height, n_in = n_features, n_mixed
@@ -87,6 +88,18 @@ class MelCNN(nn.Module):
         logits : Tensor, shape (batch, n_classes)
         """
         return self.head(self.dropout(self.pool(self.frequency(self.blocks(self.mix(x))))))
+
+    def parts(self, n_last: int) -> tuple[EarlyPart, LatePart]:
+        """Return the network in two parts, for windows whose last `n_last` frames come later than the others.
+
+        ``late(x[..., -n_last:], *early(x[..., :-n_last]))`` is what the network in evaluation mode gives for ``x``.
+
+        Raises
+        ------
+        ValueError
+            If `n_last` is so large that nothing can be computed early.
+        """
+        return EarlyPart(self, n_last), LatePart(self, n_last)
 
 
 class ScaledMix(nn.Conv2d):

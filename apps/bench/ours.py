@@ -81,7 +81,9 @@ def decode(pipe: Connection, stream: str, out: str, engine: str, history_s: floa
     torch.set_num_threads(n_threads)
     example = np.random.default_rng(0).normal(30.0, 10.0, (1, SIGNAL.n_channels, LOG_MEL.n_mels, N_FRAMES))
     started = time.perf_counter()
-    built, report = build_engine(engine, network(), example.astype(np.float32), NETWORK_KEY)
+    built, report = build_engine(
+        engine, network(), example.astype(np.float32), NETWORK_KEY, n_late=PIPELINE.build().hop_frames
+    )
     decoder = Decoder(PIPELINE.build(), built, DECISION, pylsl.local_clock)
     build_s = time.perf_counter() - started
     trace = TraceSink()

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import inspect
 import logging
 import os
 import tempfile
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -30,7 +32,7 @@ log = logging.getLogger(__name__)
 
 
 class OnnxEngine:
-    """An ONNX model, run by one thread; each call returns a new array.
+    """An ONNX model, run by one thread; each call returns new arrays.
 
     Binding input and output to fixed memory gains nothing that can be measured: 0.55 ms either way for 19 channels of
     64 x 129 features.
@@ -47,19 +49,65 @@ class OnnxEngine:
     precision = "fp32"
 
     def __init__(self, path: Path, n_threads: int = 1) -> None:
+        self._run = OnnxGraph(path, n_threads)
+
+    def __call__(self, batch: np.ndarray) -> np.ndarray:
+        """Return the logits of a batch of windows, as float32 (n_windows, n_classes)."""
+        return self._run(batch)[0]
+
+
+class TwoStepOnnxEngine:
+    """A network in two parts, each an ONNX model; see `bci.engines.base.TwoStepEngine`.
+
+    Parameters
+    ----------
+    early, late : Path
+        Exported parts.
+    n_late : int
+        Columns that the first part does without.
+    n_threads : int, default=1
+        See `OnnxEngine`.
+    """
+
+    name = "onnx"
+    precision = "fp32"
+
+    def __init__(self, early: Path, late: Path, n_late: int, n_threads: int = 1) -> None:
+        self.n_late = n_late
+        self._early, self._late = OnnxGraph(early, n_threads), OnnxGraph(late, n_threads)
+
+    def __call__(self, batch: np.ndarray) -> np.ndarray:
+        """Return the logits of a batch of windows, as float32 (n_windows, n_classes)."""
+        return self.late(batch, self.early(batch))
+
+    def early(self, batch: np.ndarray) -> list[np.ndarray]:
+        """Begin with all but the last `n_late` columns."""
+        return self._early(np.ascontiguousarray(batch[..., : -self.n_late]))
+
+    def late(self, batch: np.ndarray, kept: list[np.ndarray]) -> np.ndarray:
+        """Return the logits."""
+        return self._late(np.ascontiguousarray(batch[..., -self.n_late :]), *kept)[0]
+
+
+class OnnxGraph:
+    """An ONNX model as a function of arrays; parameters as `OnnxEngine`."""
+
+    def __init__(self, path: Path, n_threads: int) -> None:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = n_threads
         options.inter_op_num_threads = 1
         options.log_severity_level = 3
         self._session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-        self._input = self._session.get_inputs()[0].name
+        self._inputs = [i.name for i in self._session.get_inputs()]
 
-    def __call__(self, batch: np.ndarray) -> np.ndarray:
-        """Return the logits of a batch of windows, as float32 (n_windows, n_classes)."""
-        return self._session.run(None, {self._input: batch})[0]
+    def __call__(self, *inputs: np.ndarray) -> list[np.ndarray]:
+        """Return the outputs."""
+        return self._session.run(None, dict(zip(self._inputs, inputs, strict=True)))
 
 
-def compile_onnx(network: nn.Module, example: np.ndarray, precision: str, cached: Path) -> OnnxEngine:
+def compile_onnx(
+    network: nn.Module, example: np.ndarray, precision: str, cached: Path, n_late: int = 0
+) -> OnnxEngine | TwoStepOnnxEngine:
     """Return the ONNX Runtime engine, warmed up on `example`.
 
     Parameters
@@ -71,7 +119,10 @@ def compile_onnx(network: nn.Module, example: np.ndarray, precision: str, cached
     precision : str
         ``fp32``.
     cached : Path
-        Where the exported model is kept; an existing file is used if it can be run, else replaced.
+        Where the exported model is kept; an existing file is used if it can be run, else replaced. Parts of a network
+        get files beside it.
+    n_late : int, default=0
+        Columns of a window that come last; a network that can begin without them (``network.parts``) runs in two steps.
 
     Raises
     ------
@@ -82,32 +133,69 @@ def compile_onnx(network: nn.Module, example: np.ndarray, precision: str, cached
         raise EngineError(f"The onnx engine computes in fp32, got precision {precision!r}.")
     if reason := getattr(network, "eager_only", ""):
         raise EngineError(f"The network cannot be exported to ONNX: {reason}. Use --engine eager.")
-    if cached.exists():
+    network = network.eval()
+    parts = _parts(network, n_late)
+    if parts is None:
+        return _compiled([cached], lambda: _export(network, (example,), cached), lambda: OnnxEngine(cached), example)
+    early, late = parts
+    files = [cached.with_suffix(f".{step}-{n_late}.onnx") for step in ("early", "late")]
+
+    def export() -> None:
+        first, last = (np.ascontiguousarray(x) for x in np.split(example, [-n_late], axis=-1))
+        _export(early, (first,), files[0])
+        with torch.inference_mode():
+            kept = early(torch.from_numpy(first))
+        _export(late, (last, *(k.numpy() for k in kept)), files[1])
+
+    return _compiled(files, export, lambda: TwoStepOnnxEngine(files[0], files[1], n_late), example)
+
+
+def _parts(network: nn.Module, n_late: int) -> tuple[nn.Module, nn.Module] | None:
+    """Return the two parts of a network that has them and can begin without the last `n_late` columns."""
+    divide = getattr(network, "parts", None)
+    if divide is None or n_late == 0:
+        return None
+    try:
+        early, late = divide(n_late)
+    except ValueError as error:
+        log.info("the network runs in one step: %s", error)
+        return None
+    return early, late
+
+
+def _compiled(
+    files: list[Path],
+    export: Callable[[], None],
+    load: Callable[[], OnnxEngine | TwoStepOnnxEngine],
+    example: np.ndarray,
+) -> OnnxEngine | TwoStepOnnxEngine:
+    """Return the engine from `files`, which are exported if they are not there or cannot be run."""
+    if all(file.exists() for file in files):
         try:
-            return _warmed(cached, example)
+            engine = load()
+            engine(example)
+            return engine
         except UNUSABLE as error:
-            log.warning("the cached engine %s is damaged and made again: %s", cached, error)
-    _export(network.eval(), example, cached)
-    return _warmed(cached, example)
-
-
-def _warmed(path: Path, example: np.ndarray) -> OnnxEngine:
-    engine = OnnxEngine(path)
+            log.warning("the cached engine %s is damaged and made again: %s", files[0], error)
+    export()
+    engine = load()
     engine(example)
     return engine
 
 
-def _export(network: nn.Module, example: np.ndarray, path: Path) -> None:
-    batch = torch.from_numpy(example if len(example) > 1 else np.repeat(example, 2, axis=0))  # 1 would be fixed
+def _export(network: nn.Module, inputs: tuple[np.ndarray, ...], path: Path) -> None:
+    n = max(2, len(inputs[0]))  # a single window would be fixed
+    batch = tuple(torch.from_numpy(np.resize(x, (n, *x.shape[1:]))) for x in inputs)
+    n_windows = {0: torch.export.Dim.DYNAMIC}
+    n_named = sum(p.kind is p.POSITIONAL_OR_KEYWORD for p in inspect.signature(network.forward).parameters.values())
+    shapes = (n_windows,) * n_named + (((n_windows,) * (len(inputs) - n_named),) if len(inputs) > n_named else ())
     quieted = logging.getLogger("torch.onnx")
     level = quieted.level
     quieted.setLevel(logging.ERROR)  # it reports that torchvision is not there
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # deprecations inside the exporter
-            program = torch.onnx.export(
-                network, (batch,), dynamo=True, dynamic_shapes=({0: torch.export.Dim.DYNAMIC},), verbose=False
-            )
+            program = torch.onnx.export(network, batch, dynamo=True, dynamic_shapes=shapes, verbose=False)
     except (torch.onnx.errors.OnnxExporterError, torch._dynamo.exc.TorchDynamoException) as error:
         first = str(error).strip().splitlines()[0]
         raise EngineError(f"The network cannot be exported to ONNX: {first}. Use --engine eager.") from error

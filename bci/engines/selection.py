@@ -58,7 +58,7 @@ class EngineReport:
 
 
 def build_engine(
-    name: str, network: nn.Module, example: np.ndarray, key: str, precision: str = "fp32"
+    name: str, network: nn.Module, example: np.ndarray, key: str, precision: str = "fp32", n_late: int = 0
 ) -> tuple[Engine, EngineReport]:
     """Build the named engine and check it.
 
@@ -74,6 +74,8 @@ def build_engine(
         Hash of the network's structure and weights, for the cache of compiled forms.
     precision : str, default="fp32"
         Number format of the computation.
+    n_late : int, default=0
+        Columns of a window that come last: an engine that can, offers to begin without them.
 
     Returns
     -------
@@ -92,11 +94,11 @@ def build_engine(
     if name != "auto" and name not in ENGINES:
         raise UsageError(f"There is no engine {name!r}. Known: auto, {', '.join(ENGINES)}.")
     if name != "auto":
-        return _build(name, network, example, key, precision, ())
+        return _build(name, network, example, key, precision, n_late, ())
     passed_over: list[str] = []
     for candidate in ENGINES:
         try:
-            return _build(candidate, network, example, key, precision, tuple(passed_over))
+            return _build(candidate, network, example, key, precision, n_late, tuple(passed_over))
         except (EngineError, ParityError) as error:
             if isinstance(error, ParityError) and candidate == ENGINES[-1]:
                 raise
@@ -106,10 +108,16 @@ def build_engine(
 
 
 def _build(
-    name: str, network: nn.Module, example: np.ndarray, key: str, precision: str, passed_over: tuple[str, ...]
+    name: str,
+    network: nn.Module,
+    example: np.ndarray,
+    key: str,
+    precision: str,
+    n_late: int,
+    passed_over: tuple[str, ...],
 ) -> tuple[Engine, EngineReport]:
     started = time.perf_counter()
-    engine = _compile(name, network, example, key, precision)
+    engine = _compile(name, network, example, key, precision, n_late)
     built_s = time.perf_counter() - started
     error_size = parity_error(engine, network, example)
     if not error_size <= PARITY_LIMIT:
@@ -128,7 +136,7 @@ def parity_error(engine: Engine, network: nn.Module, example: np.ndarray) -> flo
     return float(np.abs(engine(example) - reference).max() / max(1.0, np.abs(reference).max()))
 
 
-def _compile(name: str, network: nn.Module, example: np.ndarray, key: str, precision: str) -> Engine:
+def _compile(name: str, network: nn.Module, example: np.ndarray, key: str, precision: str, n_late: int) -> Engine:
     if name == "eager":
         from bci.engines.eager_engine import compile_eager
 
@@ -140,7 +148,7 @@ def _compile(name: str, network: nn.Module, example: np.ndarray, key: str, preci
         from bci.engines.onnx_engine import compile_onnx
 
         versions = f"{torch.__version__.split('+')[0]}-{onnxruntime.__version__}"
-        return compile_onnx(network, example, precision, cache_folder() / f"{key[:32]}-{versions}.onnx")
+        return compile_onnx(network, example, precision, cache_folder() / f"{key[:32]}-{versions}.onnx", n_late)
     except ImportError as error:  # the exporter imports onnxscript only when it is called
         raise EngineError(
             f"The onnx engine needs {error.name}. Install it: pip install onnxruntime onnxscript."

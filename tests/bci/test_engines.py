@@ -12,6 +12,7 @@ import pytest
 import torch
 from torch import nn
 
+from bci.engines.base import TwoStepEngine
 from bci.engines.eager_engine import EagerEngine
 from bci.engines.onnx_engine import OnnxEngine
 from bci.engines.selection import ENGINES, build_engine, cache_folder, parity_error
@@ -97,6 +98,34 @@ def test_every_model_runs_on_onnx_as_in_eager_or_says_why_not(name):
 def test_an_export_of_one_window_takes_any_number(small):
     engine, _ = build_engine("onnx", small, windows(small, 1), KEY)
     assert engine(windows(small, 5)).shape == (5, NUMBERS["n_classes"])
+
+
+def test_a_network_of_two_parts_is_begun_before_the_last_columns_come(caplog):
+    """What comes last does not touch the first step, and a batch of any size gives what the whole network gives."""
+    network = network_of("mel_cnn")
+    engine, report = build_engine("onnx", network, windows(network), KEY, n_late=4)
+    assert isinstance(engine, TwoStepEngine)
+    assert report.parity_error <= 1e-5
+    assert [file.name.rsplit(".", 2)[1] for file in cached_files()] == ["early-4", "late-4"]
+    for n in (1, 7):
+        batch = windows(network, n, seed=n)
+        early = batch.copy()
+        early[..., -4:] = np.nan
+        logits = engine.late(batch, engine.early(early))
+        np.testing.assert_array_equal(logits, engine(batch))
+        np.testing.assert_allclose(logits, EagerEngine(network)(batch), atol=1e-5, rtol=1e-5)
+    early, _ = cached_files()
+    early.write_bytes(b"")
+    build_engine("onnx", network, windows(network), KEY, n_late=4)
+    assert "is damaged and made again" in caplog.text
+
+
+@pytest.mark.parametrize(("name", "n_late"), [("mel_cnn", 159), ("mel_cnn", 0), ("eegnet", 4)])
+def test_a_network_that_cannot_begin_early_runs_in_one_step(name, n_late):
+    network = network_of(name)
+    engine, _ = build_engine("onnx", network, windows(network), KEY, n_late=n_late)
+    assert isinstance(engine, OnnxEngine)
+    assert not isinstance(engine, TwoStepEngine)
 
 
 def test_eager_is_itself_and_leaves_no_file(small):
