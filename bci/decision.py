@@ -112,6 +112,7 @@ class Decision:
     def reset(self) -> None:
         """Start a new sequence: no alarm, nothing smoothed; a mute goes on."""
         self._level: float | None = None
+        self._at_s: float | None = None  # where the last prediction stood
         self._alarm.reset()
 
     def restart(self) -> None:
@@ -119,17 +120,17 @@ class Decision:
         self._level = None
         self._alarm.restart()
 
-    def elapse(self, hops: int) -> None:
+    def elapse(self, seconds: float) -> None:
         """Let time pass without a prediction: minimum duration, refractory time and mute go on.
 
         Parameters
         ----------
-        hops : int
-            Whole hops since the last prediction; less than was said before changes nothing.
+        seconds : float
+            Of signal since the last prediction; less than was said before changes nothing.
         """
-        self._alarm.elapse(hops)
+        self._alarm.elapse(int(seconds / self.hop_s + 1e-6))
 
-    def step(self, logits: np.ndarray, quality: float, settled: bool) -> Verdict:
+    def step(self, logits: np.ndarray, quality: float, settled: bool, at_s: float | None = None) -> Verdict:
         """Take the next prediction.
 
         Parameters
@@ -140,6 +141,8 @@ class Decision:
             Valid share of the window, 0 to 1.
         settled : bool
             Whether the pipeline had settled before the window began.
+        at_s : float or None, default=None
+            Where in the stream the window ends, in seconds from any origin; None is one hop after the last.
 
         Returns
         -------
@@ -152,6 +155,9 @@ class Decision:
             p = float(probabilities[self._watched])
             self._level = p if self._level is None else self._keep * self._level + (1.0 - self._keep) * p
         level = self._level or 0.0
+        if at_s is not None and self._at_s is not None:
+            self.elapse(at_s - self._at_s)
+        self._at_s = at_s
         changed = self._alarm.step(level, trusted, settled)
         return Verdict(probabilities, self._alarm.now, changed, level, self._alarm.flags)
 
@@ -196,11 +202,11 @@ class Decision:
     @property
     def state(self) -> dict[str, Any]:
         """Copy of everything remembered."""
-        return {"level": self._level, "alarm": self._alarm.state}
+        return {"level": self._level, "at_s": self._at_s, "alarm": self._alarm.state}
 
     @state.setter
     def state(self, state: dict[str, Any]) -> None:
-        self._level, self._alarm.state = state["level"], state["alarm"]
+        self._level, self._at_s, self._alarm.state = state["level"], state["at_s"], state["alarm"]
 
 
 def softmax(logits: np.ndarray, temperature: float) -> np.ndarray:
