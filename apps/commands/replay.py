@@ -46,6 +46,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--picks", help="eeg, meg, all, or channel names joined by commas (default: EEG, else MEG)")
     add_control_option(parser, "pause, resume, seek, speed, stop")
+    parser.add_argument(
+        "--fault",
+        action="append",
+        default=[],
+        metavar="KIND:ARGS",
+        help="inject a fault; may be given several times. docs/reliability.md lists them: drop:0.01, stall:20,3, …",
+    )
+    parser.add_argument("--fault-seed", type=int, default=0, metavar="N", help="of the random faults (default 0)")
+    parser.add_argument("--fault-log", type=Path, metavar="FILE", help="write what was injected as JSON Lines")
     parser.add_argument("--unit", help="unit of channels for which the file states none, for example uV")
     parser.add_argument(
         "--like",
@@ -59,11 +68,21 @@ def run(args: argparse.Namespace) -> int:
     from apps.adapt import adapted
     from apps.liblsl import quiet_liblsl
     from bci.errors import SpecError, UsageError
+    from bci.sources.faults import parse_fault
+    from bci.sources.faulty_outlets import FaultSettings
     from bci.sources.lsl_player import recording_player
     from bci.sources.player import PlayerSettings
     from bci.sources.recording import open_recording
 
+    if not args.fault and args.fault_log is not None:
+        raise UsageError("--fault-log needs a --fault whose effects it can hold, got none. Name one or leave it out.")
+    if args.fault_seed < 0:
+        raise UsageError(f"--fault-seed needs a number of at least 0, got {args.fault_seed}.")
     quiet_liblsl()
+    try:
+        faults = FaultSettings(tuple(map(parse_fault, args.fault)), args.fault_seed, args.fault_log)
+    except SpecError as error:
+        raise UsageError(str(error)) from error
     recording = adapted(open_recording(args.file, unit=args.unit, picks=args.picks), args.like)
     name = args.name or args.file.stem
     try:
@@ -76,7 +95,7 @@ def run(args: argparse.Namespace) -> int:
             stop_s=args.stop,
             linger_s=args.linger,
         )
-        player = recording_player(recording, name, settings)
+        player = recording_player(recording, name, settings, faults)
     except SpecError as error:
         raise UsageError(str(error)) from error
     with controlled(args.control, player_commands(player)):

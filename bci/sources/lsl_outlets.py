@@ -3,14 +3,30 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import pylsl
 
-from bci.sources.player import Feed
+from bci.chunk import Signal
 
 _MARKER_WAIT_S = 0.5  # a consumer opens its two inlets one after the other
+
+
+class Channels(Protocol):
+    """What the description of a stream tells of its channels; a feed has it."""
+
+    @property
+    def signal(self) -> Signal:
+        """Rate, names and unit."""
+
+    @property
+    def types(self) -> tuple[str, ...]:
+        """Type of each channel."""
+
+    @property
+    def units(self) -> tuple[str, ...]:
+        """Unit of each channel."""
 
 
 class LslOutlets:
@@ -18,25 +34,32 @@ class LslOutlets:
 
     Parameters
     ----------
-    feed : Feed
+    feed : Channels
         Describes the channels.
     name : str
         Name of the data stream.
     source_id : str
-        Identifier that stays the same when the same feed is played again.
+        Identifier that stays the same when the same feed is played again; empty for a stream without one.
     file : str
         Name of the file, for the description.
     speed : float
         Speed of the replay, for the description.
-    n_samples : int
-        Samples of one pass, for the description.
+    n_samples : int or None
+        Samples of one pass, for the description; None, and it says nothing, if the stamps are not those of a replay.
     first_sample : int
         Number in the feed of the first sample that is sent, for the description. A consumer counts from there: its
         sample 0 is this one, unless it comes late, and later samples keep their distance until a loop or a seek.
     """
 
     def __init__(
-        self, feed: Feed, name: str, source_id: str, file: str, speed: float, n_samples: int, first_sample: int
+        self,
+        feed: Channels,
+        name: str,
+        source_id: str,
+        file: str,
+        speed: float,
+        n_samples: int | None,
+        first_sample: int,
     ):
         kind = "MEG" if all(unit != "uV" for unit in feed.units) else "EEG"
         signal = feed.signal
@@ -50,7 +73,8 @@ class LslOutlets:
         replay = info.desc().append_child("replay")
         replay.append_child_value("speed", f"{speed:.17g}")
         replay.append_child_value("file", file)
-        replay.append_child_value("n_samples", str(n_samples))
+        if n_samples is not None:
+            replay.append_child_value("n_samples", str(n_samples))
         replay.append_child_value("first_sample", str(first_sample))
         marker_info = pylsl.StreamInfo(
             f"{name}-annotations", "Markers", 1, pylsl.IRREGULAR_RATE, "string", f"{source_id}-annotations"

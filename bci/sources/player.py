@@ -156,6 +156,8 @@ class Player:
         The clock of the stamps, in seconds.
     sleep : callable, default=time.sleep
         Sleeps for a number of seconds.
+    drift : float, default=0.0
+        Share by which samples come faster than they should, as from a device whose clock is off.
 
     Attributes
     ----------
@@ -176,10 +178,12 @@ class Player:
         settings: PlayerSettings,
         clock: Callable[[], float],
         sleep: Callable[[float], None] = time.sleep,
+        drift: float = 0.0,
     ):
         self.feed = feed
         self._outlets, self._settings = outlets, settings
         self._clock, self._sleep = clock, sleep
+        self._drift = drift
         self._start, self._stop = settings.stretch(feed)
         self._speed = settings.speed
         self._base = -self._start  # running index = base + position
@@ -342,7 +346,7 @@ class Player:
         self._schedule = Schedule(index, max(self._clock(), self._schedule.time(index)), self._rate())
 
     def _rate(self) -> float:
-        return self.feed.signal.sfreq * self._speed
+        return self.feed.signal.sfreq * self._speed * (1.0 + self._drift)
 
     def _read_ahead(self, first: int) -> ReadAhead:
         loop_start = self._start if self._settings.loop else None
