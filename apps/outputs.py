@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from bci.decision import DecisionSpec
     from bci.sinks.base import Sink
     from bci.sinks.queued import QueuedSink
 
@@ -24,16 +25,32 @@ class Outputs:
         Receive them in threads of their own.
     items : tuple of str, default=()
         ``signal`` and ``features``: more LSL outlets.
+    events : Path or None, default=None
+        Table of seizures that one of the queues writes.
     """
 
     logs: tuple[Sink, ...] = ()
     queues: tuple[QueuedSink, ...] = ()
     items: tuple[str, ...] = ()
+    events: Path | None = None
 
     @property
     def sinks(self) -> tuple[Sink, ...]:
         """All receivers; the queued ones last, they cost the least."""
         return (*self.logs, *self.queues)
+
+    def check(self, decision: DecisionSpec) -> None:
+        """Refuse a model that cannot give what was asked for.
+
+        Raises
+        ------
+        UsageError
+            If a table of seizures was asked for and its alarms are none.
+        """
+        if self.events is not None:
+            from bci.sinks.szcore_sink import check_watches_seizures
+
+            check_watches_seizures(decision)
 
 
 def add_output_options(parser: argparse.ArgumentParser) -> None:
@@ -41,7 +58,8 @@ def add_output_options(parser: argparse.ArgumentParser) -> None:
     options = parser.add_argument_group("outputs")
     options.add_argument("--out", metavar="NAME", help="name of the prediction stream (default: {stream}-pred)")
     options.add_argument("--log", type=Path, metavar="FILE", help="write predictions and events as JSON Lines")
-    options.add_argument("--overwrite", action="store_true", help="replace the file of --log if there is one")
+    options.add_argument("--events", type=Path, metavar="FILE", help="write the alarms as a SzCORE table (_events.tsv)")
+    options.add_argument("--overwrite", action="store_true", help="replace the files of --log and --events")
     options.add_argument(
         "--publish", metavar="ITEMS", help="also publish the decoder's own NAME-signal, NAME-features: signal,features"
     )
@@ -56,8 +74,28 @@ def build_outputs(args: argparse.Namespace) -> Outputs:
         If an option asks for what cannot be.
     """
     from bci.sinks.jsonl_sink import JsonlSink
+    from bci.sinks.queued import QueuedSink
     from bci.sinks.signal_sink import parse_items
+    from bci.sinks.szcore_sink import SzcoreSink
 
     items = parse_items(args.publish) if args.publish is not None else ()
     logs = (JsonlSink(args.log, args.overwrite),) if args.log is not None else ()
-    return Outputs(logs, (), items)
+    queues: tuple[QueuedSink, ...] = ()
+    if args.events is not None:
+        check_apart(args.log, args.events)
+        queues += (QueuedSink(SzcoreSink(args.events, args.overwrite), name="events"),)
+    return Outputs(logs, queues, items, args.events)
+
+
+def check_apart(log: Path | None, events: Path) -> None:
+    """Refuse one file for two outputs.
+
+    Raises
+    ------
+    UsageError
+        If log and table are one file.
+    """
+    from bci.errors import UsageError
+
+    if log is not None and log.resolve() == events.resolve():
+        raise UsageError(f"--log and --events need a file each, got {events} for both. Choose another name.")

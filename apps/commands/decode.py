@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from bci.decoder import Prediction
+    from bci.sources.adapted import AdaptedRecording
+    from bci.sources.recording import Recording
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -16,7 +18,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", required=True, metavar="BUNDLE", help="directory or name of a shipped bundle")
     parser.add_argument("--engine", default="auto", help="auto (default), onnx or eager")
     parser.add_argument("--log", type=Path, metavar="FILE", help="write the predictions as JSON Lines")
-    parser.add_argument("--overwrite", action="store_true", help="replace a log that exists")
+    parser.add_argument("--events", type=Path, metavar="FILE", help="write the alarms as a SzCORE table (_events.tsv)")
+    parser.add_argument("--overwrite", action="store_true", help="replace the files of --log and --events")
     parser.add_argument("--picks", help="eeg, meg, all, or channel names joined by commas (default: EEG, else MEG)")
     parser.add_argument("--unit", help="unit of channels for which the file states none, for example uV")
     parser.add_argument(
@@ -25,25 +28,34 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Decode the file, print a summary, write the log if asked to."""
+    """Decode the file, print a summary, write the log and the events if asked to."""
     import time
 
     from apps.adapt import adapted
+    from apps.outputs import check_apart
     from bci.serving import serve
+    from bci.sinks.szcore_sink import check_watches_seizures
     from bci.sources.recording import open_recording
     from offline.score import score_recording
 
     if args.log is not None:
-        _check_log(args.log, args.file, args.overwrite)
+        _check_output("log", args.log, args.file, args.overwrite)
+    if args.events is not None:
+        check_apart(args.log, args.events)
+        _check_output("table of events", args.events, args.file, args.overwrite)
     recording = adapted(open_recording(args.file, unit=args.unit, picks=args.picks), args.model if args.adapt else None)
     served = serve(args.model, args.engine)
     bundle = served.bundle
+    if args.events is not None:
+        check_watches_seizures(bundle.decision)
     started = time.perf_counter()
     predictions = score_recording(recording, bundle.pipeline, served.engine, bundle.decision)
     spent_s = time.perf_counter() - started
     recording.close()
     if args.log is not None:
         _write_log(args.log, predictions, bundle.decision.classes)
+    if args.events is not None:
+        _write_events(args.events, predictions, recording)
     _print_summary(predictions, bundle.decision.classes)
     print(served.engine_report)
     length_s = recording.n_samples / recording.signal.sfreq
@@ -51,21 +63,24 @@ def run(args: argparse.Namespace) -> int:
         f"{len(predictions)} predictions over {length_s:.1f} s in {spent_s:.2f} s "
         f"({length_s / spent_s:.0f} times real time, engine {served.engine_report.name})."
         + (f" Log: {args.log}" if args.log else "")
+        + (f" Events: {args.events}" if args.events else "")
     )
     return 0
 
 
-def _check_log(log: Path, recording: Path, overwrite: bool) -> None:
+def _check_output(what: str, path: Path, recording: Path, overwrite: bool) -> None:
     from bci.errors import UsageError
     from bci.sinks.jsonl_sink import check_log
 
-    check_log(log)
-    if not log.exists():
+    check_log(path, what)
+    if not path.exists():
         return
-    if recording.exists() and log.samefile(recording):
-        raise UsageError(f"The log needs a file of its own, got the recording {recording}. Choose another name.")
+    if recording.exists() and path.samefile(recording):
+        raise UsageError(f"The {what} needs a file of its own, got the recording {recording}. Choose another name.")
     if not overwrite:
-        raise UsageError(f"The log needs a new file, got {log}, which exists. Choose another name, or add --overwrite.")
+        raise UsageError(
+            f"The {what} needs a new file, got {path}, which exists. Choose another name, or add --overwrite."
+        )
 
 
 def _write_log(path: Path, predictions: list[Prediction], classes: tuple[str, ...]) -> None:
@@ -84,6 +99,20 @@ def _write_log(path: Path, predictions: list[Prediction], classes: tuple[str, ..
         raise UsageError(f"The log needs a file that can be written, got {path}: {error.strerror}.") from error
     finally:
         scratch.unlink(missing_ok=True)
+
+
+def _write_events(path: Path, predictions: list[Prediction], recording: Recording | AdaptedRecording) -> None:
+    from bci.errors import UsageError
+    from bci.seizure_table import write_table
+    from bci.sinks.szcore_sink import table_of
+
+    table = table_of(predictions, recording.signal.sfreq, recording.n_samples, recording.started)
+    try:
+        write_table(path, table)
+    except OSError as error:
+        raise UsageError(
+            f"The table of events needs a file that can be written, got {path}: {error.strerror}."
+        ) from error
 
 
 def _print_summary(predictions: list[Prediction], classes: tuple[str, ...]) -> None:

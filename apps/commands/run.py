@@ -49,6 +49,8 @@ def run(args: argparse.Namespace) -> int:
     print_summary(summary)
     if args.log is not None:
         print(f"Log: {args.log}")
+    if args.events is not None:
+        print(f"Events: {args.events}")
     if summary.lost:
         from bci.errors import StreamLost
 
@@ -124,6 +126,7 @@ def run_session(
     quiet_liblsl()
     served = serve(model, engine)
     bundle, report = served.bundle, served.engine_report
+    outputs.check(bundle.decision)
     print_engine(report)
     decoder = served.decoder(pylsl.local_clock)
     session = Session(

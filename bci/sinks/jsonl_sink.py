@@ -110,8 +110,8 @@ class JsonlSink:
         self._held = None
 
 
-def check_log(path: Path) -> None:
-    """Refuse a log that cannot be written, before anything is computed for it.
+def check_log(path: Path, what: str = "log") -> None:
+    """Refuse a file that cannot be written, before anything is computed for it.
 
     Raises
     ------
@@ -119,7 +119,7 @@ def check_log(path: Path) -> None:
         If the folder does not exist or cannot be written.
     """
     if not path.parent.is_dir() or not os.access(path.parent, os.W_OK) or path.is_dir():
-        raise UsageError(f"The log needs a file in a folder that can be written, got {path}. Make the folder first.")
+        raise UsageError(f"The {what} needs a file in a folder that can be written, got {path}. Make the folder first.")
 
 
 def _refuse_existing(path: Path) -> NoReturn:

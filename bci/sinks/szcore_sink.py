@@ -123,7 +123,7 @@ class SzcoreSink:
     """
 
     def __init__(self, path: Path, overwrite: bool = False, now: Callable[[], datetime] = datetime.now) -> None:
-        check_log(path)
+        check_log(path, "table of events")
         self._path, self._overwrite, self._now = path, overwrite, now
         self._record: AlarmRecord | None = None
         self._started: datetime | None = None
