@@ -62,7 +62,7 @@ class QueuedSink:
     sink : Sink
         Receiver; it is called from that thread only.
     max_items : int, default=256
-        Most predictions that wait.
+        Most predictions that wait, besides one that the sink is being given.
     name : str, default="sink"
         What events and messages call it.
     clock : callable, default=time.monotonic
@@ -187,16 +187,19 @@ class QueuedSink:
     def _serve(self) -> None:
         finished = False
         try:
-            while (taken := self._take()) is not None:
-                self._deliver(*taken)
+            while (item := self._take()) is not None:
+                while not self._deliver(item):
+                    with self._changed:
+                        if self._changed.wait_for(lambda: self._closing, self._retry_s):
+                            break
             self._close_sink()
             finished = True
         finally:
             if not finished:  # an error that a sink must not have; the interpreter prints its traceback
                 self._refuse_all("its thread has ended with an error that is no answer of a sink")
 
-    def _take(self) -> tuple[deque[Item], Item] | None:
-        """Wait for the oldest item; None when the session has ended and nothing is left to send."""
+    def _take(self) -> Item | None:
+        """Wait for the oldest item; None when the session has ended and nothing is left that can be sent."""
         with self._changed:
             while not (lanes := [lane for lane in (self._opening, self._replaceable, self._lasting) if lane]):
                 if self._closing:
@@ -204,39 +207,33 @@ class QueuedSink:
                 self._changed.wait()
             if self._closing and self._away_s is not None:
                 return None  # nobody there: what is left stays unsent
-            lane = min(lanes, key=lambda lane: lane[0][0])
-            item = lane.popleft()
+            item = min(lanes, key=lambda lane: lane[0][0]).popleft()
             self._in_flight = int(item[0] != OPEN)
-            return lane, item
+            return item
 
-    def _deliver(self, lane: deque[Item], item: Item) -> None:
+    def _deliver(self, item: Item) -> bool:
+        """Return whether the sink has taken or refused an item; False while the other side is away."""
         try:
             item[1]()
         except OSError as error:
-            self._wait_for_return(lane, item, error)
+            with self._changed:
+                if self._away_s is None:
+                    self._away_s = self._clock()
+                    self._tell("sink_failed", reason=str(error) or type(error).__name__)
+            return False
         except (BciError, ValueError, RuntimeError) as error:
             if item[0] == OPEN:
                 self._refuse_all(f"{type(error).__name__}: {error}")
             else:
                 self._refuse(error)
-        else:
-            with self._changed:
-                self._n_sent += self._in_flight
-                self._in_flight = 0
-                if self._away_s is not None:
-                    now = self._clock()
-                    self._tell("sink_recovered", away_s=now - self._away_s)
-                    self._away_s = None
-
-    def _wait_for_return(self, lane: deque[Item], item: Item, error: OSError) -> None:
+            return True
         with self._changed:
+            self._n_sent += self._in_flight
             self._in_flight = 0
-            lane.appendleft(item)
-            self._trim()
-            if self._away_s is None:
-                self._away_s = self._clock()
-                self._tell("sink_failed", reason=str(error) or type(error).__name__)
-            self._changed.wait_for(lambda: self._closing, self._retry_s)
+            if self._away_s is not None:
+                self._tell("sink_recovered", away_s=self._clock() - self._away_s)
+                self._away_s = None
+        return True
 
     def _refuse(self, error: Exception) -> None:
         with self._changed:
@@ -250,6 +247,7 @@ class QueuedSink:
             self._refused = True
             self._n_refused += self._in_flight + len(self._replaceable) + len(self._lasting)
             self._in_flight = 0
+            self._opening.clear()
             self._replaceable.clear()
             self._lasting.clear()
             self._tell("sink_failed", reason=reason)

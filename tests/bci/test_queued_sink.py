@@ -201,6 +201,24 @@ def test_a_session_that_ends_during_an_outage_does_not_wait_for_its_end(receiver
     assert "0 predictions and events were sent, 0 dropped, 0 refused, 1 left at the end" in caplog.text
 
 
+def test_what_does_not_fit_during_an_outage_is_counted(receiver):
+    """The one that was tried first may be on its way: it is not dropped."""
+    sink = QueuedSink(receiver, name="broker", retry_s=0.001, max_items=2)
+    sink.open(INFO)
+    wait_until(lambda: receiver.said == ["open"])
+    receiver.error = ConnectionRefusedError("nobody listens")
+    sink.prediction(output_of(0))
+    wait_until(sink.events)
+    for index in range(1, 6):
+        sink.prediction(output_of(index))
+    assert sink.delivery() == Delivery(n_sent=0, n_dropped=3, n_refused=0, n_left=3)
+    receiver.error = None
+    wait_until(lambda: sink.delivery().n_left == 0)
+    sink.close()
+    assert receiver.said == ["open", 0, 4, 5, "close"]
+    assert sink.delivery() == Delivery(n_sent=3, n_dropped=3, n_refused=0, n_left=0)
+
+
 def test_one_item_that_is_refused_does_not_hold_up_the_next(receiver):
     sink = QueuedSink(receiver, name="picky")
     sink.open(INFO)
