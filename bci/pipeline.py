@@ -14,6 +14,8 @@ from bci.errors import SpecError
 from bci.records import LARGEST, json_object, record_from_dict, record_to_dict, to_json
 from bci.stages.base import Stage, StageSpec
 from bci.stages.gate import Gate
+from bci.stages.quality import QualityStage
+from bci.stages.quality_detector import Change
 from bci.stages.registry import stage_from_dict, stage_to_dict
 
 SCHEMA = 1
@@ -182,6 +184,14 @@ class Pipeline:
         Seconds spent in the gate and in each stage by the last timed call of `process`.
     tap : Tap or None
         Set by `tap_after`.
+    n_in : int
+        Raw samples since the last reset.
+
+    Raises
+    ------
+    SpecError
+        If a stage or the window does not fit what reaches it, or channel quality is judged twice or not on the raw
+        channels at their rate.
     """
 
     def __init__(self, spec: PipelineSpec) -> None:
@@ -192,6 +202,7 @@ class Pipeline:
         for stage_spec in spec.stages:
             self.stages.append(stage_spec.build(signal))
             signal = self.stages[-1].signal_out
+        self._quality = _quality_stage(self.stages, spec.signal)
         self.signal_in, self.signal_out = spec.signal, signal
         self.window_frames = samples(spec.window.length_s, signal.sfreq, "The window length")
         self.hop_frames = samples(spec.window.hop_s, signal.sfreq, "The hop of predictions")
@@ -213,7 +224,7 @@ class Pipeline:
         for stage in (self.gate, *self.stages):
             stage.reset()
         self._n_out = 0
-        self._n_in = 0
+        self.n_in = 0
         self._n_tapped = 0
         self._pending = np.empty(0, dtype=bool)  # validity of samples that no column covers yet
 
@@ -247,24 +258,27 @@ class Pipeline:
         tick = timer or _no_time
         start = tick()
         y, valid = self.gate.admit(x)
-        if filled is not None:
-            valid &= ~filled
         n_before_tap = -1 if self.tap is None else self.tap.n_stages
         half = y if n_before_tap == 0 else None
         for i, stage in enumerate(self.stages):
             done = tick()
             self.stage_s[i] = done - start
             start = done
-            y = stage.process(y)
+            if stage is self._quality:
+                y, valid = self._quality.mark(y, self.gate.finite)
+            else:
+                y = stage.process(y)
             if i + 1 == n_before_tap:
                 half = y
         self.stage_s[-1] = tick() - start
+        if filled is not None:
+            valid &= ~filled
         n_columns = y.shape[-1]
         last = self.last_input(np.arange(self._n_out - 1, self._n_out + n_columns))
         self._n_out += n_columns
         block = Block(y, self._cover(valid, last), last[1:], np.diff(last))
         if self.tap is not None and half is not None:
-            self._fill(self.tap, half, block, self._n_in - x.shape[-1])
+            self._fill(self.tap, half, block, self.n_in - x.shape[-1])
         return block
 
     def _fill(self, tap: Tap, half: np.ndarray, block: Block, first_input: int) -> None:
@@ -286,8 +300,8 @@ class Pipeline:
             Last sample behind the column before the new ones and behind each new one.
         """
         pending = np.concatenate([self._pending, valid])
-        first = self._n_in - len(self._pending)
-        self._n_in += len(valid)
+        first = self.n_in - len(self._pending)
+        self.n_in += len(valid)
         if len(last) == 1:
             self._pending = pending
             return np.empty(0, dtype=np.float32)
@@ -317,6 +331,17 @@ class Pipeline:
         """Seconds after a reset until outputs can be trusted: the sum over the stages."""
         return sum(stage.warmup_s for stage in self.stages)
 
+    def changes(self) -> list[Change]:
+        """Return the channels that turned bad or good since the last call, in order; empty if no stage judges them."""
+        return [] if self._quality is None else self._quality.changes()
+
+    @property
+    def bad_channels(self) -> tuple[str, ...]:
+        """Names of the channels that are bad from the next sample on."""
+        if self._quality is None:
+            return ()
+        return tuple(self.signal_in.names[i] for i in np.flatnonzero(self._quality.bad))
+
     @property
     def state(self) -> dict[str, Any]:
         """Copy of everything remembered; assign it to go back to that moment."""
@@ -324,7 +349,7 @@ class Pipeline:
             "gate": self.gate.state,
             "stages": [stage.state for stage in self.stages],
             "n_out": self._n_out,
-            "n_in": self._n_in,
+            "n_in": self.n_in,
             "n_tapped": self._n_tapped,
             "pending": self._pending.copy(),
         }
@@ -334,13 +359,27 @@ class Pipeline:
         self.gate.state = state["gate"]
         for stage, remembered in zip(self.stages, state["stages"], strict=True):
             stage.state = remembered
-        self._n_out, self._n_in, self._n_tapped = state["n_out"], state["n_in"], state["n_tapped"]
+        self._n_out, self.n_in, self._n_tapped = state["n_out"], state["n_in"], state["n_tapped"]
         self._pending = state["pending"].copy()
 
 
 def window_starts(n_columns: int, pipeline: Pipeline) -> np.ndarray:
     """Return the first column of every complete window in `n_columns` columns, as int64."""
     return np.arange(0, n_columns - pipeline.window_frames + 1, pipeline.hop_frames)
+
+
+def _quality_stage(stages: list[Stage], signal: Signal) -> QualityStage | None:
+    """Return the stage that judges channels; what is said of samples and channels must hold for the raw ones."""
+    found = [stage for stage in stages if isinstance(stage, QualityStage)]
+    if not found:
+        return None
+    if len(found) > 1 or found[0].signal_in != signal:
+        raise SpecError(
+            f"A pipeline judges channel quality once, on all channels of its signal at {signal.sfreq:g} Hz, "
+            f"got {len(found)} such stages, the first on {found[0].signal_in.n_channels} of {signal.n_channels} "
+            f"channels in {found[0].signal_in.unit} at {found[0].signal_in.sfreq:g} Hz. Put one first."
+        )
+    return found[0]
 
 
 def _no_time() -> float:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import replace
 
 import numpy as np
@@ -12,12 +11,8 @@ from bci.errors import ChannelMismatch
 from bci.matching import channel_rows
 from bci.sources.base import Annotation
 from bci.sources.recording import Recording
+from bci.stages.electrodes import plain_name
 from bci.stages.resample import PolyphaseStage, Resample
-
-OLD_NAMES = {"t7": "t3", "t8": "t4", "p7": "t5", "p8": "t6"}
-"""Names of the 10-10 system for electrodes that the 10-20 system calls otherwise."""
-
-_DECORATION = re.compile(r"^eeg[ _-]*|[ _-]*(?:ref|le|avg)$|\.+$")
 
 
 class AdaptedRecording:
@@ -111,8 +106,8 @@ def usual_names(names: tuple[str, ...], wanted: tuple[str, ...]) -> tuple[str, .
     ChannelMismatch
         If two channels are spellings of one.
     """
-    plain = {_plain(name): name for name in wanted}
-    renamed = tuple(name if name in wanted else plain.get(_plain(name), name) for name in names)
+    plain = {plain_name(name): name for name in wanted}
+    renamed = tuple(name if name in wanted else plain.get(plain_name(name), name) for name in names)
     for name in wanted:
         spelled = [old for old, new in zip(names, renamed, strict=True) if new == name]
         if len(spelled) > 1:
@@ -121,9 +116,3 @@ def usual_names(names: tuple[str, ...], wanted: tuple[str, ...]) -> tuple[str, .
                 "Choose with --picks."
             )
     return renamed
-
-
-def _plain(name: str) -> str:
-    bare = _DECORATION.sub("", name.strip().casefold())
-    bare = _DECORATION.sub("", bare)  # a prefix and a suffix
-    return OLD_NAMES.get(bare, bare)

@@ -30,6 +30,8 @@ class Gate(Stage):
         Values replaced since the start; a reset keeps the count.
     any_finite : bool
         Whether a finite value has ever come; a reset keeps it.
+    finite : ndarray of bool, shape (n_channels, n_samples), or None
+        Which values of the last call were finite; None if all were.
     """
 
     _remembered = ("_last",)
@@ -37,6 +39,7 @@ class Gate(Stage):
     def __init__(self, signal: Signal) -> None:
         self.n_held = 0
         self.any_finite = False
+        self.finite: np.ndarray | None = None
         super().__init__(signal, signal)
 
     def reset(self) -> None:
@@ -71,12 +74,14 @@ class Gate(Stage):
             )
         y = x.astype(np.float64)
         n_samples = y.shape[1]
+        self.finite = None
         if n_samples == 0:
             return y, np.ones(0, dtype=bool)
         finite = np.isfinite(y)
         valid = np.asarray(finite.all(axis=0))
         self.any_finite = self.any_finite or bool(finite.any())
         if not valid.all():
+            self.finite = finite
             self.n_held += int(finite.size - np.count_nonzero(finite))
             source = np.maximum.accumulate(np.where(finite, np.arange(n_samples), -1), axis=1)
             held = np.take_along_axis(y, np.maximum(source, 0), axis=1)

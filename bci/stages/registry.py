@@ -11,6 +11,7 @@ from bci.stages.base import StageSpec
 from bci.stages.channels import AverageReference, Bipolar, Select
 from bci.stages.filters import Bandpass, FilterBank, Highpass, Lowpass, Notch
 from bci.stages.logmel import LogMel
+from bci.stages.quality import InterpolateBad, MaskBad, ReportQuality
 from bci.stages.resample import Resample
 from bci.stages.running_norm import RunningNorm
 from bci.stages.scale import Clip, RobustScale, Scale
@@ -32,6 +33,9 @@ STAGES: dict[str, type] = {
         RobustScale,
         RunningNorm,
         LogMel,
+        ReportQuality,
+        InterpolateBad,
+        MaskBad,
     )
 }
 """Kind to spec class; a stage that stands here is held to every law by ``tests/bci/test_stages.py``."""

@@ -21,6 +21,7 @@ from bci.stages.channels import AverageReference, Bipolar, Select
 from bci.stages.filters import Bandpass, FilterBank, Highpass, Lowpass, Notch
 from bci.stages.logmel import LogMel
 from bci.stages.montages import TEN_TWENTY_19
+from bci.stages.quality import InterpolateBad, MaskBad, ReportQuality
 from bci.stages.registry import STAGES, stage_from_dict, stage_to_dict
 from bci.stages.resample import Resample
 from bci.stages.running_norm import RunningNorm
@@ -28,7 +29,9 @@ from bci.stages.scale import Clip, RobustScale, Scale
 from tests.bci.cuts import halves, ones, random_with_zeros, split
 
 ABC = ("a", "b", "c")
-RECURSIVE = {"bandpass", "highpass", "lowpass", "notch", "filter_bank"}
+EXACT = {"bandpass", "highpass", "lowpass", "notch", "filter_bank", "report_quality", "interpolate_bad", "mask_bad"}
+# white noise is bad in about every second hop of these, silence and slow bursts never are
+FLICKER: dict[str, Any] = {"hop_s": 0.25, "bad_after": 2, "good_after": 1, "min_amplitude": 0.0, "max_rail_share": 1.0}
 
 
 @dataclass(frozen=True)
@@ -118,6 +121,12 @@ EXAMPLES = [
     Example(LogMel(512, 128, 32, 64, 0.53, 30.0), 200.0),
     Example(LogMel(2048, 16, 4, 64, 0.53, 30.0), 200.0),
     Example(LogMel(64, 50, 75, 8, 1.0, 70.0, 1e-3, "slaney", "slaney"), 160.0),
+    Example(ReportQuality()),
+    Example(ReportQuality(**FLICKER), 200.0),
+    Example(InterpolateBad(**FLICKER), names=TEN_TWENTY_19),
+    Example(InterpolateBad(**FLICKER, min_valid_channels=2), 160.0, ("Fp1", "Cz", "Oz")),
+    Example(MaskBad(**FLICKER)),
+    Example(MaskBad(**FLICKER), 1000.0),
 ]
 AMPLITUDE = {"running_norm": 1e-3}
 LINEAR = [example for example in EXAMPLES if example.spec.kind != "log_mel"]
@@ -149,7 +158,7 @@ def test_output_does_not_depend_on_the_chunk_size(example, sizes):
     assert whole.shape[:-1] == stage.signal_out.shape
     assert whole.shape[-1] > 0
     assert cut.dtype == whole.dtype == np.float64
-    if example.spec.kind in RECURSIVE:
+    if example.spec.kind in EXACT:
         np.testing.assert_array_equal(cut, whole)
     else:
         np.testing.assert_allclose(cut, whole, rtol=1e-9, atol=1e-12 * np.abs(whole).max())
