@@ -53,7 +53,7 @@ class JsonlSink:
     def open(self, info: SessionInfo) -> None:
         """Begin with the session line, in memory."""
         self._held, self._classes = [], info.classes
-        self._write({"kind": "session", **dataclasses.asdict(info)})
+        self._write(session_record(info))
 
     def prediction(self, output: Output) -> None:
         """Write one prediction with its ledger, in milliseconds.
@@ -67,8 +67,7 @@ class JsonlSink:
         self._first_s = time_s if self._first_s is None else self._first_s
         if output.prediction.quality > 0 or time_s - self._first_s > MAX_HELD_S:
             self._start()
-        ledger = {f"{stage}_ms": round(seconds * 1e3, 6) for stage, seconds in output.stages_s().items()}
-        self._write(prediction_record(output.prediction, self._classes) | {"ledger": ledger})
+        self._write(output_record(output, self._classes))
 
     def event(self, event: Event) -> None:
         """Write one event.
@@ -126,6 +125,17 @@ def _refuse_existing(path: Path) -> NoReturn:
     raise UsageError(
         f"The log needs a file that does not exist yet, got {path}. Take another name or pass --overwrite."
     )
+
+
+def session_record(info: SessionInfo) -> dict[str, Any]:
+    """Return the line of a session as JSON values."""
+    return {"kind": "session", **dataclasses.asdict(info)}
+
+
+def output_record(output: Output, classes: tuple[str, ...]) -> dict[str, Any]:
+    """Return the line of a prediction with its ledger, in milliseconds, as JSON values."""
+    ledger = {f"{stage}_ms": round(seconds * 1e3, 6) for stage, seconds in output.stages_s().items()}
+    return prediction_record(output.prediction, classes) | {"ledger": ledger}
 
 
 def prediction_record(prediction: Prediction, classes: tuple[str, ...]) -> dict[str, Any]:
