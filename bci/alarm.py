@@ -90,6 +90,10 @@ class AlarmFlags:
         return self.on and not (self.acknowledged or self.muted)
 
 
+QUIET = AlarmFlags()
+"""No alarm."""
+
+
 class Alarm:
     """Raise, hold and clear one alarm over a sequence of predictions.
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from bci.alarm import QUIET, AlarmFlags
 from bci.chunk import Chunk, Signal
 from bci.decision import Decision, DecisionSpec, State
 from bci.engines.base import Engine, TwoStepEngine
@@ -62,6 +63,8 @@ class Prediction:
         Smoothed probability of the watched class.
     ledger : Ledger
         Where the time went; zeros without a timer.
+    alarm : AlarmFlags
+        What holds beside the state: an alarm that is held, latched, acknowledged, muted.
     """
 
     index: int
@@ -74,6 +77,7 @@ class Prediction:
     changed: str | None
     level: float
     ledger: Ledger
+    alarm: AlarmFlags = QUIET
 
 
 class Decoder:
@@ -121,7 +125,7 @@ class Decoder:
             )
         self._rehearsal = _Rehearsal(pipeline, decision)
         self._kept: Any
-        self.n_predictions = 0
+        self.n_predictions = self.n_skipped = 0
         self.reset()
 
     @property
@@ -149,11 +153,12 @@ class Decoder:
         """Take the next chunk as one after a gap: filters and window start anew, a running alarm is held."""
         self._next_sample = None
 
-    def push(self, chunk: Chunk) -> list[Prediction]:
+    def push(self, chunk: Chunk, since: int = 0) -> list[Prediction]:
         """Take the next chunk and return the predictions that it completes.
 
         A chunk that does not follow the one before resets the pipeline and starts a new grid of windows; a running
-        alarm is held over the gap.
+        alarm is held over the gap. Windows that end before sample `since` are not computed; they keep their index, and
+        `n_skipped` counts them.
         """
         if chunk.n_samples == 0:
             return []
@@ -170,7 +175,12 @@ class Decoder:
             self._store(block, taken, stop)
             taken = stop
             if self._columns.n_pushed == self._due:
-                predictions.append(self._predict(chunk, int(block.last_input[stop - 1])))
+                last_input = int(block.last_input[stop - 1])
+                if (self._first_sample or 0) + last_input < since:
+                    self.n_predictions += 1
+                    self.n_skipped += 1
+                else:
+                    predictions.append(self._predict(chunk, last_input))
                 self._due += self.pipeline.hop_frames
                 self._renew()
         return predictions
@@ -244,9 +254,9 @@ class Decoder:
         n_valid, n_seen = self._seen.newest(min(self._columns.n_pushed, self._seen.capacity)).sum(axis=-1)
         quality = float(n_valid / n_seen)
         settled = self._settled_from is not None and self._columns.n_pushed - n_frames >= self._settled_from
-        verdict = self.decision.step(logits, quality, settled)
-        stage_s = self.pipeline.stage_s
         last_sample = (self._first_sample or 0) + last_input
+        verdict = self.decision.step(logits, quality, settled, last_sample / self.signal_in.sfreq)
+        stage_s = self.pipeline.stage_s
         self.n_predictions += 1
         return Prediction(
             index=self.n_predictions - 1,
@@ -264,6 +274,7 @@ class Decoder:
                 computed - start,
                 tick() - computed,
             ),
+            alarm=verdict.alarm,
         )
 
 

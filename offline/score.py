@@ -174,13 +174,14 @@ def _score_stretch(
             for start, row in zip(batch_starts, logits, strict=True):
                 seen = slice(max(0, start - lead), start + n)
                 quality = float(np.average(held.valid[seen], weights=held.n_new[seen]))
-                verdict = judge.step(row, quality, bool(held.last_input[start] >= warmup))
                 last_sample = stretch.start + int(held.last_input[start + n - 1])
+                at_s = last_sample / pipeline.signal_in.sfreq
+                verdict = judge.step(row, quality, bool(held.last_input[start] >= warmup), at_s)
                 predictions.append(
                     Prediction(
                         index=n_before + len(predictions),
                         last_sample=last_sample,
-                        time=last_sample / pipeline.signal_in.sfreq,
+                        time=at_s,
                         logits=row.copy(),
                         probabilities=verdict.probabilities,
                         quality=quality,
@@ -188,6 +189,7 @@ def _score_stretch(
                         changed=verdict.changed,
                         level=verdict.level,
                         ledger=NO_LEDGER,
+                        alarm=verdict.alarm,
                     )
                 )
         due += pipeline.hop_frames * len(starts)

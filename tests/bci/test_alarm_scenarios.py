@@ -4,7 +4,7 @@ In: ``H`` 0.9 (causes the alarm), ``m`` 0.6 (between the thresholds), ``l`` 0.1,
 stream lost, ``_`` a gap (the next prediction is two hops after the last), ``A`` acknowledge, ``M`` mute for two hops,
 ``0`` end the mute.
 
-Out, first row: ``-`` ok, ``w`` warning, ``A`` alarm, ``L`` alarm that waits to be acknowledged, ``a`` acknowledged alarm,
+Out, first row: ``-`` ok, ``w`` warning, ``A`` alarm, ``L`` one that waits to be acknowledged, ``a`` acknowledged alarm,
 ``F`` fault, ``s`` settling. Second row, events: ``+`` on, ``!`` off, ``f`` fault, ``.`` none. Third row, what is heard:
 ``)`` an alarm, ``x`` nothing, since muted.
 """
@@ -51,7 +51,7 @@ SCENARIOS = {
     "nothing to acknowledge leaves nothing behind": (LATCH, "AlHl", "s-AL", "..+.", "  ))"),
     "the minimum holds for an impatient hand": (LATCH | LONG, "HlAlll", "AAaaa-", "+....!", "))    "),
     "a cause that comes back needs another": (LATCH, "HllHlAl", "ALLAL--", "+....!.", ")))))  "),
-    "the refractory time follows the acknowledgement": (LATCH | QUIET, "HlllAHHHH", "ALLL-wwwA", "+...!...+", "))))    )"),
+    "the refractory time comes after it": (LATCH | QUIET, "HlllAHHHH", "ALLL-wwwA", "+...!...+", "))))    )"),
     "a fault holds a latch": (LATCH, "HlFFlA", "ALFFL-", "+.f..!", "))))) "),
     "acknowledged in a fault, it ends after it": (LATCH, "HlFAFl", "ALFFF-", "+.f..!", ")))   "),
     "acknowledged in a gap, likewise": (LATCH, "Hl_ASl", "ALLaa-", "+....!", ")))   "),

@@ -243,6 +243,27 @@ def test_an_alarm_is_held_over_a_gap_but_not_over_a_reset():
     assert fresh[0].index == 2 * len(held)
 
 
+def test_the_time_of_a_gap_counts_towards_durations():
+    """A gap of 4 s in an alarm that lasts at least 5 s: what follows clears it as soon as without the gap."""
+    spec = PipelineSpec(SIGNAL, (), Window(0.5, 0.25))
+    decision = DecisionSpec(CLASSES, alarm=AlarmSpec("seizure", 0.5, 0.4, min_duration_s=5.0))
+
+    class First(Means):
+        def __call__(self, batch):
+            return np.stack([[0.0, 9.0 * float(window[0, -1] > 0), 0.0] for window in batch]).astype(np.float32)
+
+    def off_at(gap_s):
+        decoder = Decoder(spec.build(), First(), decision)
+        ill, well = np.ones((3, 128), np.float32), np.zeros((3, 128 * 8), np.float32)
+        on = decode(decoder, ill, [128])[0]
+        assert (on.changed, on.last_sample) == ("alarm_on", 63)
+        rest = decode(decoder, well, [1024], first_sample=128 + round(gap_s * 128))
+        return next(p.last_sample for p in rest if p.changed == "alarm_off")
+
+    assert off_at(0.0) == off_at(4.0) == 63 + 5 * 128
+    assert off_at(100.0) == 128 + 100 * 128 + 63  # the first window after it
+
+
 def test_an_empty_chunk_is_nothing(data):
     """Not even a jump: it has no sample whose number could be compared."""
     decoder = decoder_of(plain())

@@ -20,7 +20,8 @@ from offline.score import BATCH, NO_LEDGER, Stretch, read_blocks, score_recordin
 from tests.bundles import mel_pipeline, noise, raw_pipeline
 
 SIGNAL = Signal(128.0, ("C3", "Cz", "C4"))
-DECISION = DecisionSpec(("a", "b", "c"), smoothing_s=0.5, alarm=AlarmSpec("b", 0.4, 0.2))
+ALARM = AlarmSpec("b", 0.36, 0.34, min_duration_s=4.0, refractory_s=1.0)  # durations that gaps count towards
+DECISION = DecisionSpec(("a", "b", "c"), smoothing_s=0.5, alarm=ALARM)
 ALL = np.arange(3)
 SPARSE = PipelineSpec(SIGNAL, (Highpass(1.0), Resample(64.0)), Window(0.5, 1.75))  # windows that leave samples out
 
@@ -94,6 +95,7 @@ def test_gaps_are_treated_as_in_a_live_session(spec, gaps):
     assert len(online) == len(offline) > 20
     for a, b in zip(online, offline, strict=True):
         assert (a.index, a.last_sample, a.state, a.changed) == (b.index, b.last_sample, b.state, b.changed)
+        assert a.alarm == b.alarm
         assert a.time == pytest.approx(100.0 + b.time)
         assert a.quality == pytest.approx(b.quality, abs=1e-6)
         np.testing.assert_allclose(a.probabilities, b.probabilities, atol=1e-6)
