@@ -80,8 +80,8 @@ class SeizureTable:
         return "\n".join(lines) + "\n"
 
 
-def write_table(path: Path, table: SeizureTable) -> None:
-    """Write the file at once: whoever reads `path`, or finds it after a crash, has the old or the new one, whole.
+def write_whole(path: Path, text: str) -> None:
+    """Write a file at once: whoever reads `path`, or finds it after a crash, has the old or the new one, whole.
 
     Raises
     ------
@@ -91,7 +91,7 @@ def write_table(path: Path, table: SeizureTable) -> None:
     scratch = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         with scratch.open("w", encoding="utf-8") as file:
-            file.write(table.to_tsv())
+            file.write(text)
             file.flush()
             os.fsync(file.fileno())  # else a power cut may leave the new name without contents
         os.replace(scratch, path)

@@ -6,6 +6,8 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from apps.quality import add_quality_options, judged
+
 if TYPE_CHECKING:
     from bci.decoder import Prediction
     from bci.sources.adapted import AdaptedRecording
@@ -25,6 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--adapt", action="store_true", help="bring the file to the bundle's channels and rate, as `bci replay --like`"
     )
+    add_quality_options(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -44,7 +47,7 @@ def run(args: argparse.Namespace) -> int:
         check_apart(args.log, args.events)
         _check_output("table of events", args.events, args.file, args.overwrite)
     recording = adapted(open_recording(args.file, unit=args.unit, picks=args.picks), args.model if args.adapt else None)
-    served = serve(args.model, args.engine)
+    served = judged(serve(args.model, args.engine), args.quality, args.min_channels)
     bundle = served.bundle
     if args.events is not None:
         check_watches_seizures(bundle.decision)
@@ -103,12 +106,12 @@ def _write_log(path: Path, predictions: list[Prediction], classes: tuple[str, ..
 
 def _write_events(path: Path, predictions: list[Prediction], recording: Recording | AdaptedRecording) -> None:
     from bci.errors import UsageError
-    from bci.seizure_table import write_table
+    from bci.seizure_table import write_whole
     from bci.sinks.szcore_sink import table_of
 
     table = table_of(predictions, recording.signal.sfreq, recording.n_samples, recording.started)
     try:
-        write_table(path, table)
+        write_whole(path, table.to_tsv())
     except OSError as error:
         raise UsageError(
             f"The table of events needs a file that can be written, got {path}: {error.strerror}."

@@ -10,7 +10,7 @@ from bci.decision import DecisionSpec
 from bci.decoder import Prediction
 from bci.errors import UsageError
 from bci.events import Event
-from bci.seizure_table import NOTHING, SEIZURE, SeizureEvent, SeizureTable, write_table
+from bci.seizure_table import NOTHING, SEIZURE, SeizureEvent, SeizureTable, write_whole
 from bci.sinks.base import Output, SessionInfo
 from bci.sinks.jsonl_sink import check_log
 
@@ -197,7 +197,7 @@ class SzcoreSink:
             return
         if self._n_written is None:
             self._refuse_existing()
-        write_table(self._path, self._record.table(self._started))
+        write_whole(self._path, self._record.table(self._started).to_tsv())
         self._n_written, self._changed = self._record.n_samples, False
 
     def _refuse_existing(self) -> None:
