@@ -17,6 +17,7 @@ from bci.errors import Overflow, SignalError, StreamError, StreamLost
 from bci.events import Event
 from bci.identity import Identity, session_info
 from bci.matching import channel_rows
+from bci.quality import bad_channel_events
 from bci.session_settings import SessionSettings
 from bci.sinks.base import Output, RawRecorder, SignalPublisher, Sink
 from bci.sources.base import Received, Source, StreamInfo
@@ -280,6 +281,9 @@ class Session:
                 continue
             for prediction in self._decoder.push(item):
                 self._publish(prediction, received.received_s)
+            pipeline = self._decoder.pipeline
+            for event in bad_channel_events(pipeline.changes(), item, pipeline.n_in):
+                self._report(event, True)
             if self._signals is not None:
                 self._signals.publish(item)
         n_received = timeline.clock.n_received

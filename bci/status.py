@@ -94,6 +94,7 @@ class Status:
                 "predictions": counts["predictions"],
                 "dropped": counts.get("dropped", 0),
                 "gaps": counts.get("gap", 0),
+                "bad_channels": list(self._decoder.pipeline.bad_channels),
                 "held": self._decoder.pipeline.gate.n_held,
                 "rate": round(n_new / span_s, 3),
                 "nominal_rate": self._decoder.signal_in.sfreq * speed,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from apps.control import add_control_option, controlled
 from apps.outputs import Outputs, add_output_options, build_outputs
+from apps.quality import add_quality_options, judged
 
 if TYPE_CHECKING:
     from bci.control import Command
@@ -26,6 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--timeout", type=float, default=10.0, metavar="S", help="wait for the stream, then for its first sample (10)"
     )
     add_output_options(parser)
+    add_quality_options(parser)
     add_control_option(parser, "acknowledge, mute, stop")
     parser.add_argument("--no-view", action="store_true", help="do not draw the live view")
 
@@ -45,6 +47,8 @@ def run(args: argparse.Namespace) -> int:
         outputs=build_outputs(args),
         view=not args.no_view,
         control=args.control,
+        quality=args.quality,
+        min_channels=args.min_channels,
     )
     print_summary(summary)
     if args.log is not None:
@@ -70,6 +74,8 @@ def run_session(
     outputs: Outputs | None = None,
     view: bool = True,
     control: int | None = None,
+    quality: str | None = None,
+    min_channels: int | None = None,
 ) -> Summary:
     """Serve a bundle on an LSL stream; SIGINT and SIGTERM end it in order.
 
@@ -95,6 +101,8 @@ def run_session(
         Draw the live view, if this is a terminal.
     control : int or None, default=None
         TCP port for commands; 0 takes a free one.
+    quality, min_channels : str or None, and int or None, default=None
+        See `bci.quality.with_quality`.
 
     Returns
     -------
@@ -124,7 +132,7 @@ def run_session(
         raise UsageError(str(error)) from error
     outputs = outputs or Outputs()
     quiet_liblsl()
-    served = serve(model, engine)
+    served = judged(serve(model, engine), quality, min_channels)
     bundle, report = served.bundle, served.engine_report
     outputs.check(bundle.decision)
     print_engine(report)
