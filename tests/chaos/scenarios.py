@@ -1,0 +1,40 @@
+"""What can go wrong, by name. Times are seconds of signal; the seizure lasts from 16 to 24 of 32 s."""
+
+from __future__ import annotations
+
+from tests.chaos.rig import Scenario
+
+EEG = "C3,Cz,C4"  # faults of values spare the counter
+
+WHOLE = {
+    "nothing": Scenario(),
+    "jitter": Scenario(("jitter:0.004",)),
+    "stall": Scenario(("stall:8,4",)),
+    "stall in the seizure": Scenario(("stall:18,4",)),
+    "clock back": Scenario(("clock_jump:10,-2",)),
+    "clock forward": Scenario(("clock_jump:10,2",)),
+    "fast clock": Scenario(("rate_drift:1%",), seconds=64.0),
+    "duplicates": Scenario(("duplicate:0.05",)),
+    "reordered": Scenario(("reorder:0.05",)),
+    "one NaN": Scenario(("nan:8,2,C3",)),
+    "all NaN": Scenario((f"nan:8,2,{EEG}",)),
+    "all NaN in the seizure": Scenario((f"nan:18,2,{EEG}",)),
+    "flat": Scenario((f"flat:8,3,{EEG}",)),
+    "flat in the seizure": Scenario((f"flat:18,3,{EEG}",)),
+    "step": Scenario((f"dc:10.1,20000,{EEG}",)),
+}
+"""Nothing is lost: every sample arrives."""
+
+LOSSES = {
+    "1 % of chunks": Scenario(("drop:0.01",), seed=1),
+    "10 % of chunks": Scenario(("drop:0.1",)),
+    "long gap": Scenario(("drop:10.01,0.7",)),
+    "long gap in the seizure": Scenario(("drop:18,2",)),
+    "gap over the seizure's end": Scenario(("drop:22,4",)),
+    "step in a short gap": Scenario(("drop:10,0.05", f"dc:10.02,20000,{EEG}")),
+    "step in a long gap": Scenario(("drop:10,0.5", f"dc:10.2,20000,{EEG}")),
+    "losses and jitter": Scenario(("drop:10,0.3", "drop:26,0.5", "jitter:0.002")),
+}
+"""What the sender does not send; the session goes on."""
+
+SCENARIOS = WHOLE | LOSSES
