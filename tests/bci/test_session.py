@@ -23,6 +23,7 @@ from bci.identity import Identity
 from bci.pipeline import PipelineSpec, Window
 from bci.session import Session, SessionSettings
 from bci.sources.base import Marker, Received, StreamInfo
+from bci.stages.quality import ReportQuality
 from bci.stages.scale import Scale
 
 SFREQ = 100.0
@@ -126,8 +127,8 @@ def samples(n, start=0.0):
     return (start + np.arange(n) + np.zeros((3, 1))).astype(np.float32)
 
 
-def decoder_of(decision=None):
-    pipeline = PipelineSpec(SIGNAL, (Scale(0.01),), Window(1.0, 0.5))
+def decoder_of(decision=None, stages=()):
+    pipeline = PipelineSpec(SIGNAL, (*stages, Scale(0.01)), Window(1.0, 0.5))
     return Decoder(pipeline.build(), Sums(), decision or DecisionSpec(("a", "b")))
 
 
@@ -555,8 +556,8 @@ def test_status_comes_once_a_second_with_its_keys():
     np.testing.assert_allclose(np.diff([e.time for e in statuses[:-1]]), 1.0, atol=0.11)
     for status in statuses:
         assert set(status.fields) == {
-            "latency", "samples", "predictions", "dropped", "gaps", "held", "rate", "nominal_rate", "clock_offset_s",
-            "engine", "precision",
+            "latency", "samples", "predictions", "dropped", "gaps", "bad_channels", "held", "rate", "nominal_rate",
+            "clock_offset_s", "engine", "precision",
         }  # fmt: skip
         assert set(status.fields["latency"]) == set(session.telemetry.STAGES)
         assert set(status.fields["latency"]["total"]) == {"p50_ms", "p99_ms", "max_ms"}
@@ -722,7 +723,9 @@ def test_events_have_the_keys_of_the_documented_table():
         session.command("stop")
         yield flat
 
-    session, tape, source = session_of(steps(), decoder=decoder_of(decision), silence_s=3.0)
+    session, tape, source = session_of(
+        steps(), decoder=decoder_of(decision, [ReportQuality(bad_after=1)]), silence_s=3.0
+    )
     source.clock.now_s += 11.0  # the first samples are old
     assert session.run().ended == "stopped"
     table = documented()
