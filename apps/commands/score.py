@@ -72,7 +72,10 @@ def _print(report: Report) -> None:
     from rich.text import Text
 
     console, figures = Console(), report.to_dict()
-    table = Table("subject", *COLUMNS, title="SzCORE scores", box=SIMPLE)
+    table = Table(title="SzCORE scores", box=SIMPLE, padding=(0, 1, 0, 0))
+    table.add_column("subject", overflow="fold")
+    for column in COLUMNS:
+        table.add_column(column, no_wrap=True)
     for subject, row in figures["subjects"].items():
         name = Text(
             repr(subject)[1:-1]
