@@ -10,8 +10,6 @@ from apps.quality import add_quality_options, judged
 
 if TYPE_CHECKING:
     from bci.decoder import Prediction
-    from bci.sources.adapted import AdaptedRecording
-    from bci.sources.recording import Recording
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -37,7 +35,7 @@ def run(args: argparse.Namespace) -> int:
     from apps.adapt import adapted
     from apps.outputs import check_apart
     from bci.serving import serve
-    from bci.sinks.szcore_sink import check_watches_seizures
+    from bci.sinks.szcore_sink import check_watches_seizures, table_of
     from bci.sources.recording import open_recording
     from offline.score import score_recording
 
@@ -56,9 +54,10 @@ def run(args: argparse.Namespace) -> int:
     spent_s = time.perf_counter() - started
     recording.close()
     if args.log is not None:
-        _write_log(args.log, predictions, bundle.decision.classes)
+        _write("log", args.log, _log_text(predictions, bundle.decision.classes))
     if args.events is not None:
-        _write_events(args.events, predictions, recording)
+        table = table_of(predictions, recording.signal.sfreq, recording.n_samples, recording.started)
+        _write("table of events", args.events, table.to_tsv())
     _print_summary(predictions, bundle.decision.classes)
     print(served.engine_report)
     length_s = recording.n_samples / recording.signal.sfreq
@@ -86,36 +85,22 @@ def _check_output(what: str, path: Path, recording: Path, overwrite: bool) -> No
         )
 
 
-def _write_log(path: Path, predictions: list[Prediction], classes: tuple[str, ...]) -> None:
+def _log_text(predictions: list[Prediction], classes: tuple[str, ...]) -> str:
     import json
-    import os
 
-    from bci.errors import UsageError
     from bci.sinks.jsonl_sink import prediction_record
 
-    scratch = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with scratch.open("w", encoding="utf-8") as file:
-            file.writelines(json.dumps(prediction_record(p, classes), allow_nan=False) + "\n" for p in predictions)
-        os.replace(scratch, path)
-    except OSError as error:
-        raise UsageError(f"The log needs a file that can be written, got {path}: {error.strerror}.") from error
-    finally:
-        scratch.unlink(missing_ok=True)
+    return "".join(json.dumps(prediction_record(p, classes), allow_nan=False) + "\n" for p in predictions)
 
 
-def _write_events(path: Path, predictions: list[Prediction], recording: Recording | AdaptedRecording) -> None:
+def _write(what: str, path: Path, text: str) -> None:
     from bci.errors import UsageError
     from bci.seizure_table import write_whole
-    from bci.sinks.szcore_sink import table_of
 
-    table = table_of(predictions, recording.signal.sfreq, recording.n_samples, recording.started)
     try:
-        write_whole(path, table.to_tsv())
+        write_whole(path, text)
     except OSError as error:
-        raise UsageError(
-            f"The table of events needs a file that can be written, got {path}: {error.strerror}."
-        ) from error
+        raise UsageError(f"The {what} needs a file that can be written, got {path}: {error.strerror}.") from error
 
 
 def _print_summary(predictions: list[Prediction], classes: tuple[str, ...]) -> None:
