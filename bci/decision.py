@@ -120,15 +120,15 @@ class Decision:
         self._level = None
         self._alarm.restart()
 
-    def elapse(self, seconds: float) -> None:
+    def elapse(self, hops: int) -> None:
         """Let time pass without a prediction: minimum duration, refractory time and mute go on.
 
         Parameters
         ----------
-        seconds : float
-            Of signal since the last prediction; less than was said before changes nothing.
+        hops : int
+            Whole hops since the last prediction; less than was said before changes nothing.
         """
-        self._alarm.elapse(int(seconds / self.hop_s + 1e-6))
+        self._alarm.elapse(hops)
 
     def step(self, logits: np.ndarray, quality: float, settled: bool, at_s: float | None = None) -> Verdict:
         """Take the next prediction.
@@ -156,7 +156,7 @@ class Decision:
             self._level = p if self._level is None else self._keep * self._level + (1.0 - self._keep) * p
         level = self._level or 0.0
         if at_s is not None and self._at_s is not None:
-            self.elapse(at_s - self._at_s)
+            self.elapse(int((at_s - self._at_s) / self.hop_s + 1e-6))
         self._at_s = at_s
         changed = self._alarm.step(level, trusted, settled)
         return Verdict(probabilities, self._alarm.now, changed, level, self._alarm.flags)
