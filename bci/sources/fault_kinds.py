@@ -30,6 +30,9 @@ from bci.sources.faults import (
 )
 
 
+MAX_CATCH_UP = 0.9  # of the time to the stamp before: jittered stamps are never equal
+
+
 class Running:
     """A fault at work.
 
@@ -162,7 +165,7 @@ class _Jittering(Running):
             self._note(_noted("jitter", send, {"max_s": self._max_s}))
         early_s = self._rng.random() * self._max_s
         if self._last_s - send.stamps[0] <= 0:  # else the clock has jumped back: jitter starts anew
-            early_s = min(early_s, send.stamps[0] - self._last_s)
+            early_s = min(early_s, MAX_CATCH_UP * (send.stamps[0] - self._last_s))
         self._last_s = float(send.stamps[-1] - early_s)
         return [replace(send, stamps=send.stamps - early_s)]
 

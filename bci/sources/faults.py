@@ -49,7 +49,7 @@ class Reorder:
 
 @dataclass(frozen=True, slots=True)
 class Jitter:
-    """The stamps of each chunk are early by a random time up to `max_s`, and never go back."""
+    """The stamps of each chunk are early by a random time up to `max_s`, but later than those before."""
 
     max_s: float
 
