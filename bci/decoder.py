@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,7 @@ from bci.chunk import Chunk, Signal
 from bci.decision import Decision, DecisionSpec, State
 from bci.engines.base import Engine, TwoStepEngine
 from bci.errors import SpecError
-from bci.pipeline import Block, Pipeline
+from bci.pipeline import Block, Pipeline, Window
 from bci.ring import Ring
 
 
@@ -123,7 +123,7 @@ class Decoder:
                 f"The decision names {len(decision.classes)} classes ({', '.join(decision.classes)}), "
                 f"the network gives {n_logits} logits. The bundle's parts do not belong together."
             )
-        self._rehearsal = _Rehearsal(pipeline, decision)
+        self._twin = None if isinstance(engine, _Constant) else _Twin(pipeline, decision, timer)
         self._kept: Any
         self.n_predictions = self.n_skipped = 0
         self.reset()
@@ -207,12 +207,13 @@ class Decoder:
     def rehearse(self) -> None:
         """Run once through the next prediction with what is already here, so that it finds a warm processor.
 
-        No prediction depends on it: pipeline and decision are twins, and the batch gets columns that it needs anyway.
+        No prediction depends on it: a twin does all but the network, and the batch gets columns that it needs anyway.
         """
-        self._rehearsal.process(self._timer)
+        if self._twin is not None:
+            self._twin.push()
         self.prepare()
         self._stage()
-        self._rehearsal.judge(self._infer())
+        self._infer()
 
     def _infer(self) -> np.ndarray:
         """Return the logits of the window in the batch."""
@@ -278,20 +279,33 @@ class Decoder:
         )
 
 
-class _Rehearsal:
-    """A twin of what a prediction passes through before and after the network; its results go nowhere."""
+class _Twin:
+    """A decoder of silence with a network of constants: every push passes through what a prediction passes through."""
 
-    def __init__(self, pipeline: Pipeline, decision: DecisionSpec) -> None:
-        self._pipeline = pipeline.spec.build()
-        self._decision = Decision(decision, pipeline.spec.window.hop_s)
+    def __init__(self, pipeline: Pipeline, decision: DecisionSpec, timer: Callable[[], float] | None) -> None:
+        column_s = 1.0 / pipeline.signal_out.sfreq
+        spec = replace(pipeline.spec, window=Window(column_s, column_s))
+        self._decoder = Decoder(spec.build(), _Constant(len(decision.classes)), decision, timer)
         n_samples = max(1, int(np.diff(pipeline.last_input(np.arange(2)))[0]))  # enough for one column
         self._silence = np.zeros((pipeline.signal_in.n_channels, n_samples), dtype=np.float32)
+        self._times = np.zeros(n_samples)
+        self._n_pushed = 0
 
-    def process(self, timer: Callable[[], float] | None) -> None:
-        self._pipeline.process(self._silence, None, timer)
+    def push(self) -> None:
+        self._decoder.push(Chunk(self._silence, self._n_pushed, self._times))
+        self._n_pushed += self._times.size
 
-    def judge(self, logits: np.ndarray) -> None:
-        self._decision.step(logits, 1.0, settled=True)
+
+class _Constant:
+    """An engine that computes nothing."""
+
+    name, precision = "constant", "fp32"
+
+    def __init__(self, n_classes: int) -> None:
+        self._logits = np.zeros((1, n_classes), dtype=np.float32)
+
+    def __call__(self, batch: np.ndarray) -> np.ndarray:
+        return self._logits
 
 
 def n_plain_stages(pipeline: Pipeline) -> int:
