@@ -128,7 +128,7 @@ class SzcoreSink:
         self._record: AlarmRecord | None = None
         self._started: datetime | None = None
         self._update_every = 1
-        self._n_lost = 0
+        self._n_unseen = 0  # lost samples, less those that came twice or after their place
         self._n_written: int | None = None  # length of the recording in the file; None before there is one
         self._changed = False
         self._refuse_existing()
@@ -172,10 +172,13 @@ class SzcoreSink:
             self._record.cleared(event.fields["last_sample"])
             self._changed = True
         elif event.kind == "gap":
-            self._n_lost += event.fields["n_lost"]
+            self._n_unseen += event.fields["n_lost"]
             return  # nothing to write: an event that cannot be written may come again, and must not count twice
+        elif event.kind in ("duplicate", "late"):
+            self._n_unseen -= event.fields["n_samples"]
+            return
         elif event.kind == "status":
-            self._record.reach(event.fields["samples"] + self._n_lost)
+            self._record.reach(event.fields["samples"] + self._n_unseen)
         elif event.kind == "ended":
             self._write()
         self._update()

@@ -99,10 +99,12 @@ def test_a_session_without_alarms_says_so(sink, path):
     assert path.read_text().splitlines()[1] == "0.000\t7.031\tbckg\tn/a\tn/a\t2026-01-31 12:00:00\t7.031"
 
 
-def test_lost_samples_count(sink, path):
+def test_lost_samples_count_and_repeated_ones_do_not(sink, path):
     give(sink, prediction(8))
+    sink.event(Event("duplicate", 1.0, {"n_samples": 30, "t0": 0.0, "t1": 1.0}))
+    sink.event(Event("late", 1.0, {"n_samples": 20, "t0": 0.0, "t1": 1.0}))
     sink.event(Event("gap", 1.0, {"n_lost": 100, "t0": 0.0, "t1": 1.0, "filled": False}))
-    end(sink, 900)
+    end(sink, 950)
     assert read_table(path).duration_s == pytest.approx(1000 / SFREQ, abs=1e-3)
 
 
