@@ -50,7 +50,7 @@ class PowerEngine:
     name, precision = "power", "fp64"
 
     def __call__(self, batch: np.ndarray) -> np.ndarray:
-        power = np.log10(np.maximum(batch.astype(np.float64).var(axis=-1).mean(axis=-1), 1e-9))
+        power = np.log10(np.maximum(batch.astype(np.float64).var(axis=-1).reshape(len(batch), -1).mean(axis=-1), 1e-9))
         return np.stack([np.zeros_like(power), 6.0 * (power - 2.8)], axis=-1).astype(np.float32)
 
 
