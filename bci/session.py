@@ -151,9 +151,8 @@ class Session:
         return self._logs if self._publisher is None else (self._publisher, *self._logs)
 
     def _loop(self, info: StreamInfo, rows: np.ndarray | None) -> Summary:
-        timeline = Timeline(
-            SampleClock(info.signal, info.speed, self._settings.clock, exact=info.n_samples is not None)
-        )
+        exact = info.counted or info.n_samples is not None
+        timeline = Timeline(SampleClock(info.signal, info.speed, self._settings.clock, exact))
         reader = Anticipation(self._source, self._decoder, self._settings.anticipation_s, self._now)
         opened_s = self._now()
         first_s: float | None = None  # when the first sample arrived: its stamp may be of any clock

@@ -73,6 +73,8 @@ class StreamInfo:
         Whether markers come with the samples.
     n_samples : int or None, default=None
         Length of one pass of the recording behind the stream; None if it has no end.
+    counted : bool, default=False
+        Whether stamps are computed from a counter of the sender, so that their distances are exact.
     """
 
     name: str
@@ -84,6 +86,7 @@ class StreamInfo:
     host: str = ""
     annotated: bool = False
     n_samples: int | None = None
+    counted: bool = False
 
 
 @dataclass(frozen=True, slots=True)

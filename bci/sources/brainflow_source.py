@@ -189,6 +189,7 @@ class BrainFlowSource:
             source_id=f"brainflow-{board.name}-{_connection(settings, bare=True)}",
             types=("eeg",) * n,
             units=("uV",) * n,
+            counted=self._stamps is not None,
         )
 
     def reopen(self, timeout_s: float, accept: Callable[[StreamInfo], None]) -> StreamInfo | None:
