@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from bci.decision import DecisionSpec
+    from bci.events import Event
     from bci.sinks.base import Sink
     from bci.sinks.queued import QueuedSink
 
@@ -39,6 +41,11 @@ class Outputs:
         """All receivers; the queued ones last, they cost the least."""
         return (*self.logs, *self.queues)
 
+    @property
+    def watches(self) -> tuple[Callable[[], list[Event]], ...]:
+        """What tells of receivers that fail or lose something."""
+        return tuple(queue.events for queue in self.queues)
+
     def check(self, decision: DecisionSpec) -> None:
         """Refuse a model that cannot give what was asked for.
 
@@ -60,6 +67,10 @@ def add_output_options(parser: argparse.ArgumentParser) -> None:
     options.add_argument("--log", type=Path, metavar="FILE", help="write predictions and events as JSON Lines")
     options.add_argument("--events", type=Path, metavar="FILE", help="write the alarms as a SzCORE table (_events.tsv)")
     options.add_argument("--overwrite", action="store_true", help="replace the files of --log and --events")
+    options.add_argument("--osc", metavar="HOST:PORT[/PREFIX]", help="send predictions and events as OSC over UDP")
+    options.add_argument(
+        "--mqtt", metavar="HOST[:PORT][/TOPIC]", help="publish them on an MQTT broker (user: see docs/outputs.md)"
+    )
     options.add_argument(
         "--publish", metavar="ITEMS", help="also publish the decoder's own NAME-signal, NAME-features: signal,features"
     )
@@ -73,17 +84,27 @@ def build_outputs(args: argparse.Namespace) -> Outputs:
     UsageError
         If an option asks for what cannot be.
     """
+    from pylsl import local_clock
+
+    from bci.sinks.address import parse_address
     from bci.sinks.jsonl_sink import JsonlSink
+    from bci.sinks.mqtt_sink import DEFAULT_PORT, MqttSink
+    from bci.sinks.osc_sink import OscSink
     from bci.sinks.queued import QueuedSink
     from bci.sinks.signal_sink import parse_items
     from bci.sinks.szcore_sink import SzcoreSink
 
     items = parse_items(args.publish) if args.publish is not None else ()
     logs = (JsonlSink(args.log, args.overwrite),) if args.log is not None else ()
-    queues: tuple[QueuedSink, ...] = ()
+    slow: dict[str, Sink] = {}
     if args.events is not None:
         check_apart(args.log, args.events)
-        queues += (QueuedSink(SzcoreSink(args.events, args.overwrite), name="events"),)
+        slow["events"] = SzcoreSink(args.events, args.overwrite)
+    if args.osc is not None:
+        slow["osc"] = OscSink(parse_address(args.osc, "--osc"))
+    if args.mqtt is not None:
+        slow["mqtt"] = MqttSink(parse_address(args.mqtt, "--mqtt", DEFAULT_PORT))
+    queues = tuple(QueuedSink(sink, name=name, clock=local_clock) for name, sink in slow.items())
     return Outputs(logs, queues, items, args.events)
 
 

@@ -146,6 +146,7 @@ def run_session(
         outputs.sinks,
         pylsl.local_clock,
         SignalSink(decoder.pipeline, outputs.items) if outputs.items else None,
+        watches=outputs.watches,
     )
     title = f"{stream} → {bundle.name} ({report.name}, {report.precision}) → {name}"
     drawing = ConsoleView(session, title, bundle.decision.classes) if view else contextlib.nullcontext()
