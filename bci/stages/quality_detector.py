@@ -40,8 +40,8 @@ class QualityLimits:
         Share of samples that equal the highest or the lowest of the hop: the channel is clipped.
     max_line_share : float, default=0.8
         Share of the power that lies within 2 Hz of 50 or 60 Hz.
-    max_high_ratio : float, default=1.0
-        Power per Hz above 40 Hz over that from 2 to 30 Hz; white noise, as of a loose electrode, has 1.
+    max_high_ratio : float, default=0.5
+        Power per Hz above 40 Hz over that from 2 to 30 Hz: 1 for white noise, as of a loose electrode.
 
     References
     ----------
@@ -59,7 +59,7 @@ class QualityLimits:
     max_relative_amplitude: float = 15.0
     max_rail_share: float = 0.1
     max_line_share: float = 0.8
-    max_high_ratio: float = 1.0
+    max_high_ratio: float = 0.5
 
     def check(self, signal: Signal) -> None:
         """Refuse limits that cannot be, or do not fit `signal`.
