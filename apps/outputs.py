@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from apps.service import Services, add_service_options, build_services
 
 if TYPE_CHECKING:
     from bci.decision import DecisionSpec
@@ -29,22 +31,34 @@ class Outputs:
         ``signal`` and ``features``: more LSL outlets.
     events : Path or None, default=None
         Table of seizures that one of the queues writes.
+    services : Services
+        What tells others how the session goes.
     """
 
     logs: tuple[Sink, ...] = ()
     queues: tuple[QueuedSink, ...] = ()
     items: tuple[str, ...] = ()
     events: Path | None = None
+    services: Services = field(default_factory=Services)
 
     @property
     def sinks(self) -> tuple[Sink, ...]:
         """All receivers; the queued ones last, they cost the least."""
-        return (*self.logs, *self.queues)
+        health = () if self.services.health is None else (self.services.health,)
+        return (*self.logs, *health, *self.queues)
 
     @property
     def watches(self) -> tuple[Callable[[], list[Event]], ...]:
         """What tells of receivers that fail or lose something."""
-        return tuple(queue.events for queue in self.queues)
+        return (*(queue.events for queue in self.queues), *self.services.watches)
+
+    def lines(self) -> tuple[str, ...]:
+        """Return what became of the queued items, for a user at the end."""
+        told = {queue.name: queue.delivery() for queue in self.queues}
+        return tuple(
+            f"{name}: {d.n_sent} sent, {d.n_dropped} dropped, {d.n_refused} refused, {d.n_left} left."
+            for name, d in told.items()
+        )
 
     def check(self, decision: DecisionSpec) -> None:
         """Refuse a model that cannot give what was asked for.
@@ -61,12 +75,12 @@ class Outputs:
 
 
 def add_output_options(parser: argparse.ArgumentParser) -> None:
-    """Add the options of `build_outputs`, and ``--out``."""
+    """Add the options of `build_outputs`, ``--out`` and ``--summary``."""
     options = parser.add_argument_group("outputs")
     options.add_argument("--out", metavar="NAME", help="name of the prediction stream (default: {stream}-pred)")
     options.add_argument("--log", type=Path, metavar="FILE", help="write predictions and events as JSON Lines")
     options.add_argument("--events", type=Path, metavar="FILE", help="write the alarms as a SzCORE table (_events.tsv)")
-    options.add_argument("--overwrite", action="store_true", help="replace the files of --log and --events")
+    options.add_argument("--overwrite", action="store_true", help="replace the files of --log, --events, --summary")
     options.add_argument("--osc", metavar="HOST:PORT[/PREFIX]", help="send predictions and events as OSC over UDP")
     options.add_argument(
         "--mqtt", metavar="HOST[:PORT][/TOPIC]", help="publish them on an MQTT broker (user: see docs/outputs.md)"
@@ -74,6 +88,7 @@ def add_output_options(parser: argparse.ArgumentParser) -> None:
     options.add_argument(
         "--publish", metavar="ITEMS", help="also publish the decoder's own NAME-signal, NAME-features: signal,features"
     )
+    add_service_options(parser)
 
 
 def build_outputs(args: argparse.Namespace) -> Outputs:
@@ -105,7 +120,7 @@ def build_outputs(args: argparse.Namespace) -> Outputs:
     if args.mqtt is not None:
         slow["mqtt"] = MqttSink(parse_address(args.mqtt, "--mqtt", DEFAULT_PORT))
     queues = tuple(QueuedSink(sink, name=name, clock=local_clock) for name, sink in slow.items())
-    return Outputs(logs, queues, items, args.events)
+    return Outputs(logs, queues, items, args.events, build_services(args, queues))
 
 
 def check_apart(log: Path | None, events: Path) -> None:

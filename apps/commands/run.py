@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from apps.control import add_control_option, controlled
 from apps.outputs import Outputs, add_output_options, build_outputs
 from apps.quality import add_quality_options, judged
+from apps.service import write_summary
 
 if TYPE_CHECKING:
     from bci.control import Command
@@ -36,6 +37,7 @@ def run(args: argparse.Namespace) -> int:
     """Decode until the stream ends, the duration has passed or a signal comes."""
     from apps.console import print_summary
 
+    outputs = build_outputs(args)
     summary = run_session(
         stream=args.stream,
         model=args.model,
@@ -44,7 +46,7 @@ def run(args: argparse.Namespace) -> int:
         engine=args.engine,
         unit=args.unit,
         timeout_s=args.timeout,
-        outputs=build_outputs(args),
+        outputs=outputs,
         view=not args.no_view,
         control=args.control,
         quality=args.quality,
@@ -55,6 +57,11 @@ def run(args: argparse.Namespace) -> int:
         print(f"Log: {args.log}")
     if args.events is not None:
         print(f"Events: {args.events}")
+    for line in outputs.lines():
+        print(line)
+    if args.summary is not None:
+        write_summary(args.summary, summary, outputs.queues)
+        print(f"Summary: {args.summary}")
     if summary.lost:
         from bci.errors import StreamLost
 
@@ -157,7 +164,12 @@ def run_session(
             raise KeyboardInterrupt
         session.stop()
 
-    with stop_on_signals(end), controlled(control, session_commands(session)), drawing:
+    with (
+        stop_on_signals(end),
+        outputs.services.running(),
+        controlled(control, session_commands(session)),
+        drawing,
+    ):
         return session.run()
 
 
