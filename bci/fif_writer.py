@@ -9,8 +9,8 @@ buffer fails. Here no header can be reached before its data are complete: each s
                        └────────────────────────┘
 
 The buffer before points to the NOP *behind* the new data, and the NOP points back to them. That pointer is patched in
-last (it was -1, the end); a file that is cut anywhere lacks the NOP, and with it the torn buffer. Both are what the format
-allows: the position of the next tag stands in each tag.
+last (it was -1, the end); a file that is cut anywhere lacks the NOP, and with it the torn buffer. The format allows$
+both: each tag holds the position of the next.
 """
 
 from __future__ import annotations
