@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
+from apps.board_options import Input, add_input_options, build_input
 from apps.control import add_control_option, controlled
 from apps.outputs import Outputs, add_output_options, build_outputs
 from apps.quality import add_quality_options, judged
@@ -19,11 +20,10 @@ MAX_MUTE_S = 86400.0  # a day
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of `bci run`."""
-    parser.add_argument("--stream", required=True, help="name of the LSL stream, or key=value (type=EEG, source_id=…)")
+    add_input_options(parser)
     parser.add_argument("--model", required=True, metavar="BUNDLE", help="directory or name of a shipped bundle")
     parser.add_argument("--duration", type=float, metavar="S", help="stop this long after the first sample")
     parser.add_argument("--engine", default="auto", help="auto (default), onnx or eager")
-    parser.add_argument("--unit", help="unit of the channels, if the stream does not state it, for example uV")
     parser.add_argument(
         "--timeout", type=float, default=10.0, metavar="S", help="wait for the stream, then for its first sample (10)"
     )
@@ -37,14 +37,15 @@ def run(args: argparse.Namespace) -> int:
     """Decode until the stream ends, the duration has passed or a signal comes."""
     from apps.console import print_summary
 
+    received = build_input(args, args.timeout)
     outputs = build_outputs(args)
     summary = run_session(
-        stream=args.stream,
+        stream=received.name,
+        received=received,
         model=args.model,
         out=args.out,
         duration_s=args.duration,
         engine=args.engine,
-        unit=args.unit,
         timeout_s=args.timeout,
         outputs=outputs,
         view=not args.no_view,
@@ -76,7 +77,7 @@ def run_session(
     out: str | None = None,
     duration_s: float | None = None,
     engine: str = "auto",
-    unit: str | None = None,
+    received: Input | None = None,
     timeout_s: float = 10.0,
     outputs: Outputs | None = None,
     view: bool = True,
@@ -84,12 +85,12 @@ def run_session(
     quality: str | None = None,
     min_channels: int | None = None,
 ) -> Summary:
-    """Serve a bundle on an LSL stream; SIGINT and SIGTERM end it in order.
+    """Serve a bundle on a stream; SIGINT and SIGTERM end it in order.
 
     Parameters
     ----------
     stream : str
-        Name of the stream, or ``key=value``.
+        Name of the stream; without `received`, of an LSL stream, or ``key=value``.
     model : str
         Directory or name of a bundle.
     out : str or None, default=None
@@ -98,8 +99,8 @@ def run_session(
         Stop this long after the first sample.
     engine : str, default="auto"
         Engine by name.
-    unit : str or None, default=None
-        Unit of channels that state none.
+    received : Input or None, default=None
+        Where samples come from; None takes the LSL stream.
     timeout_s : float, default=10.0
         Longest wait for the stream, and then for its first sample, in seconds.
     outputs : Outputs or None, default=None
@@ -138,6 +139,7 @@ def run_session(
     except SpecError as error:
         raise UsageError(str(error)) from error
     outputs = outputs or Outputs()
+    received = received or Input(stream, LslSource(stream, resolve_timeout_s=timeout_s))
     quiet_liblsl()
     served = judged(serve(model, engine), quality, min_channels)
     bundle, report = served.bundle, served.engine_report
@@ -145,7 +147,7 @@ def run_session(
     print_engine(report)
     decoder = served.decoder(pylsl.local_clock)
     session = Session(
-        LslSource(stream, unit, timeout_s),
+        received.source,
         decoder,
         Identity(bundle.name, bundle.sha256, report.name, report.precision),
         settings,
@@ -153,7 +155,7 @@ def run_session(
         outputs.sinks,
         pylsl.local_clock,
         SignalSink(decoder.pipeline, outputs.items) if outputs.items else None,
-        watches=outputs.watches,
+        watches=(*outputs.watches, *received.watches),
     )
     title = f"{stream} → {bundle.name} ({report.name}, {report.precision}) → {name}"
     drawing = ConsoleView(session, title, bundle.decision.classes) if view else contextlib.nullcontext()
