@@ -228,7 +228,7 @@ def test_metrics_are_what_prometheus_reads(server, health):
     counts = {key: values[f"bci_{key}"] for key in ("predictions", "samples", "dropped", "gaps")}
     assert counts == {"predictions": 2, "samples": 5120, "dropped": 2, "gaps": 1}
     assert {s.labels["kind"]: s.value for s in families["bci_events"].samples} == {"status": 1, "gap": 1}
-    assert families["bci_session"].samples[0].labels["stream"] == "amplifier"
+    assert families["bci_session_info"].samples[0].labels["stream"] == "amplifier"
     latency = [s for s in families["bci_latency_seconds"].samples if s.labels["stage"] == "total"]
     by_edge = {s.labels["le"]: s.value for s in latency if s.name.endswith("_bucket")}
     assert (by_edge["0.02"], by_edge["0.05"], by_edge["+Inf"]) == (0, 2, 2)  # 31 ms each
