@@ -25,6 +25,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "decode": ("apps.commands.decode", "score a recording offline, faster than real time"),
     "score": ("apps.commands.score", "score detected seizures against a reference by the rules of SzCORE"),
     "verify": ("apps.commands.verify", "check a bundle's hashes and schema, and replay its golden run on an engine"),
+    "control": ("apps.commands.control", "send one command to a session or replay that runs on this machine"),
     "streams": ("apps.commands.streams", "list the LSL streams on the network"),
     "boards": ("apps.commands.boards", "list the headsets and boards that bci run --board can read, through BrainFlow"),
     "bench": ("apps.commands.bench", "measure latency, the cost of history, and decoding speed on this machine"),
