@@ -8,11 +8,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from apps.recording_options import add_record_options, build_recorder, recorded_lines
 from apps.service import Services, add_service_options, build_services
 
 if TYPE_CHECKING:
     from bci.decision import DecisionSpec
     from bci.events import Event
+    from bci.recorder import Recorder
     from bci.sinks.base import Sink
     from bci.sinks.queued import QueuedSink
 
@@ -33,6 +35,8 @@ class Outputs:
         Table of seizures that one of the queues writes.
     services : Services
         What tells others how the session goes.
+    recorder : Recorder or None, default=None
+        Records the stream and all that is reported.
     """
 
     logs: tuple[Sink, ...] = ()
@@ -40,25 +44,29 @@ class Outputs:
     items: tuple[str, ...] = ()
     events: Path | None = None
     services: Services = field(default_factory=Services)
+    recorder: Recorder | None = None
 
     @property
     def sinks(self) -> tuple[Sink, ...]:
         """All receivers; the queued ones last, they cost the least."""
         health = () if self.services.health is None else (self.services.health,)
-        return (*self.logs, *health, *self.queues)
+        recorder = () if self.recorder is None else (self.recorder.log,)
+        return (*self.logs, *health, *recorder, *self.queues)
 
     @property
     def watches(self) -> tuple[Callable[[], list[Event]], ...]:
         """What tells of receivers that fail or lose something."""
-        return (*(queue.events for queue in self.queues), *self.services.watches)
+        recorder = () if self.recorder is None else (self.recorder.events,)
+        return (*(queue.events for queue in self.queues), *recorder, *self.services.watches)
 
     def lines(self) -> tuple[str, ...]:
-        """Return what became of the queued items, for a user at the end."""
+        """Return what became of the recording and the queued items, for a user at the end."""
         told = {queue.name: queue.delivery() for queue in self.queues}
-        return tuple(
+        queued = (
             f"{name}: {d.n_sent} sent, {d.n_dropped} dropped, {d.n_refused} refused, {d.n_left} left."
             for name, d in told.items()
         )
+        return (*(() if self.recorder is None else recorded_lines(self.recorder)), *queued)
 
     def check(self, decision: DecisionSpec) -> None:
         """Refuse a model that cannot give what was asked for.
@@ -88,6 +96,7 @@ def add_output_options(parser: argparse.ArgumentParser) -> None:
     options.add_argument(
         "--publish", metavar="ITEMS", help="also publish the decoder's own NAME-signal, NAME-features: signal,features"
     )
+    add_record_options(parser)
     add_service_options(parser)
 
 
@@ -120,7 +129,8 @@ def build_outputs(args: argparse.Namespace) -> Outputs:
     if args.mqtt is not None:
         slow["mqtt"] = MqttSink(parse_address(args.mqtt, "--mqtt", DEFAULT_PORT))
     queues = tuple(QueuedSink(sink, name=name, clock=local_clock) for name, sink in slow.items())
-    return Outputs(logs, queues, items, args.events, build_services(args, queues))
+    recorder = build_recorder(args, args.record)
+    return Outputs(logs, queues, items, args.events, build_services(args, queues), recorder)
 
 
 def check_apart(log: Path | None, events: Path) -> None:

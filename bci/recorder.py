@@ -54,8 +54,6 @@ class Recorder:
         Where to; made if it is missing.
     name : RecordingName
         What the files are called. Nothing is overwritten: each run has the next free number.
-    about : mapping
-        JSON values for the description of each run.
     clock : callable
         The LSL clock, in seconds.
     settings : RecorderSettings, default=DEFAULTS
@@ -75,14 +73,13 @@ class Recorder:
         self,
         folder: Path,
         name: RecordingName,
-        about: Mapping[str, Any],
         clock: Callable[[], float],
         settings: RecorderSettings = DEFAULTS,
     ) -> None:
         check_folder(folder)
         self._clock, self._settings = clock, settings
         self.log = RecorderLog(self._put)
-        self._writer = RecordWriter(folder, name, about, clock, settings, self._tell)
+        self._writer = RecordWriter(folder, name, clock, settings, self._tell)
         self._numbering: Numbering | None = None
         self._max_queued = 0.0  # samples
         self._begins = False  # a stretch that was dropped would have begun a run: the next one does
@@ -94,6 +91,10 @@ class Recorder:
         self._events: list[Event] = []
         self._closing = False
         self._thread: threading.Thread | None = None
+
+    def describe(self, about: Mapping[str, Any]) -> None:
+        """Add JSON values to the description of each run; before `open`."""
+        self._writer.about = dict(about)
 
     def open(self, stream: StreamInfo) -> None:
         """Begin with a stream; called again, go on with the one that came back."""

@@ -95,7 +95,7 @@ def replace_json(path: Path, record: Mapping[str, Any]) -> None:
     """Write a JSON object in place of the one that is there, whole or not at all."""
     scratch = path.with_name(f".{path.name}.part")
     try:
-        scratch.write_text(json.dumps(record, indent=1, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
+        scratch.write_text(json.dumps(record, indent=1, allow_nan=False) + "\n", encoding="utf-8")
         os.replace(scratch, path)
     except OSError:
         scratch.unlink(missing_ok=True)

@@ -51,20 +51,27 @@ class RecordingName:
         return f"sub-{self.subject}{session}_task-{self.task}"
 
 
+def standing(folder: Path) -> Path:
+    """Return `folder`, or what is there of the path to it."""
+    while not folder.exists() and folder != folder.parent:
+        folder = folder.parent
+    return folder
+
+
 def check_folder(folder: Path) -> None:
-    """Make the folder for recordings, or refuse it before anything is recorded.
+    """Refuse a folder for recordings that cannot be made or written; nothing is made yet.
 
     Raises
     ------
     UsageError
-        If it cannot be made or written.
+        If it cannot.
     """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UsageError(f"Recording needs a folder, got {folder}: {error.strerror}. Take another one.") from error
-    if not os.access(folder, os.W_OK | os.X_OK):
-        raise UsageError(f"Recording needs a folder that can be written, got {folder}. Take another one.")
+    there = standing(folder.absolute())
+    if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
+        raise UsageError(
+            f"Recording needs a folder that can be made and written, got {folder} ({there} is no such folder). "
+            "Take another one."
+        )
 
 
 def reserve_run(folder: Path, name: RecordingName, suffix: str) -> Path:
@@ -73,7 +80,7 @@ def reserve_run(folder: Path, name: RecordingName, suffix: str) -> Path:
     Parameters
     ----------
     folder : Path
-        Where recordings are.
+        Where recordings are; made if it is missing.
     name : RecordingName
         What they are called.
     suffix : str
@@ -89,6 +96,7 @@ def reserve_run(folder: Path, name: RecordingName, suffix: str) -> Path:
     OSError
         If it cannot be made.
     """
+    folder.mkdir(parents=True, exist_ok=True)
     taken = [_RUN.match(path.name, len(name.prefix)) for path in folder.glob(f"{name.prefix}_run-*")]
     number = max((int(match[1]) for match in taken if match), default=0) + 1
     while True:

@@ -66,13 +66,15 @@ class Run:
         self._annotations: list[Annotation] = []
         self._markers: RecordFile | None = None
         self._times: RecordFile | None = None
+        is_made = False
         try:
             self._describe(is_complete=False)
             self._times = RecordFile(self._beside("times.bin"))
             self._fif = FifWriter(self.path, fif_header(stream, begun), stream.signal.n_channels, begun, max_bytes)
-        except OSError:
-            self._discard()
-            raise
+            is_made = True
+        finally:
+            if not is_made:
+                self._discard()
 
     @property
     def paths(self) -> tuple[Path, ...]:

@@ -20,7 +20,7 @@ from bci.events import Event
 from bci.fif_writer import MAX_BYTES
 from bci.recorder_files import RecordFile, json_lines
 from bci.recorder_log import Line
-from bci.recorder_names import RecordingName
+from bci.recorder_names import RecordingName, standing
 from bci.recorder_numbers import Mark, Stretch
 from bci.recorder_run import Run
 from bci.sources.base import StreamInfo
@@ -80,8 +80,6 @@ class RecordWriter:
     ----------
     folder, name : Path and RecordingName
         Where to, and what the files are called.
-    about : mapping
-        JSON values for the description of each run.
     clock : callable
         The LSL clock, in seconds.
     settings : RecorderSettings
@@ -90,6 +88,8 @@ class RecordWriter:
 
     Attributes
     ----------
+    about : mapping
+        JSON values for the description of each run.
     paths : list of Path
         First FIF file of each run.
     n_written, n_missed : int
@@ -100,12 +100,12 @@ class RecordWriter:
         self,
         folder: Path,
         name: RecordingName,
-        about: Mapping[str, Any],
         clock: Callable[[], float],
         settings: RecorderSettings,
         tell: Callable[[Event], None],
     ) -> None:
-        self._folder, self._name, self._about, self._settings = folder, name, about, settings
+        self._folder, self._name, self._settings = folder, name, settings
+        self.about: Mapping[str, Any] = {}
         self._clock, self._tell = clock, tell
         self._stream: StreamInfo | None = None
         self._run: Run | None = None
@@ -197,7 +197,7 @@ class RecordWriter:
             return False
         self._failed_s = now
         try:
-            return shutil.disk_usage(self._folder).free >= self._settings.min_free_bytes
+            return shutil.disk_usage(standing(self._folder.absolute())).free >= self._settings.min_free_bytes
         except OSError:
             return False
 
@@ -212,7 +212,7 @@ class RecordWriter:
             raise SpecError("A recording needs a stream before its samples, got none. Call open() first.")
         begun = self._wall_time(float(stretch.times[0]))
         return Run(
-            self._folder, self._name, self._stream, stretch.first_sample, begun, self._about, self._settings.max_bytes
+            self._folder, self._name, self._stream, stretch.first_sample, begun, self.about, self._settings.max_bytes
         )
 
     def _wall_time(self, stamp_s: float) -> datetime:

@@ -146,6 +146,8 @@ def run_session(
     outputs.check(bundle.decision)
     print_engine(report)
     decoder = served.decoder(pylsl.local_clock)
+    if outputs.recorder is not None:
+        outputs.recorder.describe({"Decoder": {"bundle": bundle.name, "bundle_sha256": bundle.sha256}})
     session = Session(
         received.source,
         decoder,
@@ -155,6 +157,7 @@ def run_session(
         outputs.sinks,
         pylsl.local_clock,
         SignalSink(decoder.pipeline, outputs.items) if outputs.items else None,
+        recorder=outputs.recorder,
         watches=(*outputs.watches, *received.watches),
     )
     title = f"{stream} → {bundle.name} ({report.name}, {report.precision}) → {name}"

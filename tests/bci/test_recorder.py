@@ -47,7 +47,9 @@ class Feed:
 
 
 def recorder(folder, name=NAME, about=None, **settings):
-    return Recorder(folder, name, about or {}, lambda: BEGUN_S, RecorderSettings(**{"flush_s": 0.02, **settings}))
+    made = Recorder(folder, name, lambda: BEGUN_S, RecorderSettings(**{"flush_s": 0.02, **settings}))
+    made.describe(about or {})
+    return made
 
 
 def wait_for(condition, timeout_s=20.0):
@@ -328,18 +330,16 @@ def test_names_that_could_lead_elsewhere_are_refused(part, label):
         RecordingName(**{part: label})
 
 
-def test_folders_that_cannot_be_used_are_refused(tmp_path):
+def test_folders_that_cannot_be_used_are_refused(tmp_path, monkeypatch):
     file = tmp_path / "file"
     file.touch()
     for folder in (file, file / "below"):
-        with pytest.raises(UsageError, match=r"Recording needs a folder, got .*file.*Take another one"):
+        with pytest.raises(UsageError, match=r"needs a folder that can be made and written, got .*file.*Take another"):
             recorder(folder)
-
-
-def test_a_folder_that_is_not_ours_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "access", lambda *_: False)
-    with pytest.raises(UsageError, match="needs a folder that can be written, got"):
-        recorder(tmp_path)
+    with pytest.raises(UsageError, match="needs a folder that can be made and written, got"):
+        recorder(tmp_path / "new")
+    assert not (tmp_path / "new").exists()
 
 
 def test_settings_that_cannot_be_are_refused():

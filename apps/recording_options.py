@@ -1,0 +1,59 @@
+"""The options that say where a stream is recorded, and what that becomes."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from bci.recorder import Recorder
+
+_NAMES = ("subject", "session", "task")
+
+
+def add_name_options(parser: argparse._ActionsContainer) -> None:
+    """Add ``--subject``, ``--session`` and ``--task``."""
+    parser.add_argument("--subject", metavar="NAME", help="who is recorded: letters and digits (default: unknown)")
+    parser.add_argument("--session", metavar="NAME", help="which visit: letters and digits (default: none)")
+    parser.add_argument("--task", metavar="NAME", help="what is done: letters and digits (default: live)")
+
+
+def add_record_options(parser: argparse.ArgumentParser) -> None:
+    """Add ``--record`` and the names of the files."""
+    options = parser.add_argument_group("recording")
+    options.add_argument(
+        "--record", type=Path, metavar="DIR", help="record the stream as received, with predictions and events"
+    )
+    add_name_options(options)
+
+
+def build_recorder(args: argparse.Namespace, folder: Path | None) -> Recorder | None:
+    """Return the recorder that the options ask for; None without a folder, which is made if it is missing.
+
+    Raises
+    ------
+    UsageError
+        If the folder cannot be written, or a name is not allowed or given without a folder.
+    """
+    given = {key: getattr(args, key) for key in _NAMES if getattr(args, key) is not None}
+    if folder is None:
+        if given:
+            from bci.errors import UsageError
+
+            raise UsageError(f"--{next(iter(given))} names a recording, which needs --record DIR, got none. Add it.")
+        return None
+    from pylsl import local_clock
+
+    from bci.recorder import Recorder, RecordingName
+
+    return Recorder(folder, RecordingName(**given), local_clock)
+
+
+def recorded_lines(recorder: Recorder) -> tuple[str, ...]:
+    """Return what became of a recording, for a user at the end."""
+    done = recorder.recorded()
+    if not done.paths:
+        return ("Recorded: nothing.",)
+    missed = f", {done.n_missed} received samples are missing" if done.n_missed else ""
+    return (*(f"Recording: {path}" for path in done.paths), f"Recorded: {done.n_written} samples{missed}.")
