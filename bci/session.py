@@ -5,22 +5,26 @@ from __future__ import annotations
 import logging
 import threading
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from bci.anticipation import Anticipation
+from bci.chunk import Chunk
 from bci.clock import SampleClock
+from bci.connection import Connection
 from bci.decoder import Decoder, Prediction
 from bci.errors import Overflow, SignalError, StreamError, StreamLost
 from bci.events import Event
 from bci.identity import Identity, session_info
 from bci.matching import channel_rows
+from bci.overload import Overload
 from bci.quality import bad_channel_events
+from bci.receivers import Receivers
 from bci.session_settings import SessionSettings
 from bci.sinks.base import Output, RawRecorder, SignalPublisher, Sink
-from bci.sources.base import Received, Source, StreamInfo
+from bci.sources.base import Received, Source
 from bci.status import Status, Summary
 from bci.telemetry import Telemetry
 from bci.timeline import BREAKS, Timeline
@@ -42,7 +46,7 @@ class Session:
     Parameters
     ----------
     source : Source
-        Where samples come from; opened and closed here.
+        Where samples come from; opened and closed here. If it is a `Reopening`, a lost stream is waited for.
     decoder : Decoder
         Already warmed up.
     identity : Identity
@@ -79,14 +83,19 @@ class Session:
         self.telemetry = Telemetry()
         self.newest: Output | None = None
         self.opened = False
-        self._source, self._decoder = source, decoder
+        self._link = Connection(source, settings, clock, self._report_link)
+        self._decoder = decoder
         self._identity, self._settings = identity, settings
-        self._publisher, self._logs, self._signals = publisher, tuple(logs), signals
-        self._recorder, self._watches = recorder, tuple(watches)
+        self._receivers = Receivers(publisher, logs, signals, recorder, clock)
+        self._watches = tuple(watches)
         self._now = clock
         self._stop = threading.Event()
         self._commands: deque[Event] = deque()
-        self._recording = False
+        self._first_s: float | None = None  # when the first sample arrived: its stamp may be of any clock
+        self._watched_s = self._offset_s = 0.0
+        self._n_published = self._n_skipped = self._n_lost = 0
+        hop_s = decoder.decision.hop_s
+        self._overload = Overload(hop_s, round(hop_s * decoder.signal_in.sfreq), settings.overload)
         self._status = Status(self.telemetry, decoder, identity, 0.0)
         self._clock_offset_s: float | None = None
 
@@ -128,123 +137,147 @@ class Session:
         Raises
         ------
         StreamError
-            If the stream cannot be opened, does not fit the model or sends nothing.
+            If the stream cannot be opened, does not fit the model, sends nothing, or comes back as another.
         SignalError
             If no sample is finite.
         """
         try:
-            info = self._source.open()
+            info = self._link.open()
             self.opened = True
             rows = channel_rows(self._decoder.signal_in, info.signal)
-            return self._loop(info, None if np.array_equal(rows, np.arange(info.signal.n_channels)) else rows)
+            self._rows = None if np.array_equal(rows, np.arange(info.signal.n_channels)) else rows
+            exact = info.counted or info.n_samples is not None
+            self._timeline = Timeline(SampleClock(info.signal, info.speed, self._settings.clock, exact))
+            self._info, self._opened_s = info, self._now()
+            try:
+                ended, lost = self._loop()
+            except StreamError as error:
+                self._finish(str(error))
+                raise
+            return self._finish(ended, lost)
         finally:
-            for sink in self._sinks:
-                sink.close()
-            if self._signals is not None:
-                self._signals.close()
-            if self._recorder is not None:
-                self._recorder.close()
-            self._source.close()
+            self._receivers.close()
+            self._link.close()
 
-    @property
-    def _sinks(self) -> tuple[Sink, ...]:
-        return self._logs if self._publisher is None else (self._publisher, *self._logs)
-
-    def _loop(self, info: StreamInfo, rows: np.ndarray | None) -> Summary:
-        exact = info.counted or info.n_samples is not None
-        timeline = Timeline(SampleClock(info.signal, info.speed, self._settings.clock, exact))
-        reader = Anticipation(self._source, self._decoder, self._settings.anticipation_s, self._now)
-        opened_s = self._now()
-        first_s: float | None = None  # when the first sample arrived: its stamp may be of any clock
-        arrived_s = watched_s = opened_s
-        silent = False
-        offset_s = 0.0
-        ended, lost = "stopped", False
+    def _loop(self) -> tuple[str, bool]:
+        """Read and decode until the end; return why it came, and whether because the stream was lost."""
+        reader = Anticipation(self._link, self._decoder, self._settings.anticipation_s, self._now)
+        held: Received | None = None  # what waits until it is known whether more does
         while not self._stop.is_set():
             try:
-                received = reader.read(READ_TIMEOUT_S)
+                received = reader.read(READ_TIMEOUT_S if held is None else 0.0)
             except StreamLost as error:
-                ended, lost = str(error), True
-                self._lose(ended, first_s is not None)
-                break
-            offset_s = received.offset_s
-            if self._recorder is not None and (received.times.size or received.markers):
-                self._record(self._recorder, info, received)
-            for event in timeline.note(received.markers):
-                self._report(event, first_s is not None)
-            now = self._now()
-            if received.times.size:
-                if first_s is None:
-                    first_s = now
-                    self._status.begin(now, received.times.size)
-                    self._open_sinks(info, float(received.times[0]))
-                    self._compare_clocks(received)
-                if silent:
-                    self._report(Event("recovered", now, {"silent_s": now - arrived_s}), True)
-                arrived_s, silent = now, False
-                self._take(timeline, received, rows)
-            elif timeline.paused:
-                opened_s = arrived_s = now  # a pause is no silence
-            elif first_s is None and now - opened_s > self._settings.start_timeout_s:
-                raise StreamError(
-                    f"Stream {info.name!r} must send samples, got none in {now - opened_s:.0f} s. Start the sender."
-                )
-            elif not (silent or first_s is None or received.ended) and now - arrived_s > self._settings.silence_s:
-                silent = True
-                self._lose(f"no sample for {self._settings.silence_s:g} s", True)
+                if held is not None:
+                    self._handle(held)
+                self._link.lose(str(error))
+                return str(error), True
+            self._receivers.record(self._info, received)
+            if held is not None:
+                self._handle(held, more=received.times.size > 0)
+                held = None
+            if received.times.size and self._overload.lasting:
+                held = received
+                continue
+            self._handle(received)
             if received.ended:
-                if first_s is None:
-                    raise StreamError(f"Stream {info.name!r} must send samples, it ended without one. Send it again.")
-                self._check_finite(timeline.clock.n_received, 1)
-                ended = "end of stream"
-                break
-            if first_s is not None:
-                self._obey()
-                if now - watched_s >= WATCH_EVERY_S:
-                    self._watch()
-                    watched_s = now
-                if now - self._status.since_s >= STATUS_EVERY_S:
-                    self._report(self._status.take(now, timeline.clock.speed, offset_s), True)
-                if self._settings.duration_s is not None and now - first_s >= self._settings.duration_s:
-                    ended = "duration"
-                    break
-        self._obey(first_s is not None)
-        if first_s is not None:
-            self._watch()
+                self._check_ended()
+                return "end of stream", False
             now = self._now()
+            if self._first_s is None:
+                self._check_started(now)
+                continue
+            self._tick(now)
+            if self._settings.duration_s is not None and now - self._first_s >= self._settings.duration_s:
+                return "duration", False
+        if held is not None:
+            self._handle(held)
+        return "stopped", False
+
+    def _handle(self, received: Received, more: bool = False) -> None:
+        """Take in what one read brought; `more` says that newer samples are already there."""
+        for event in self._timeline.note(received.markers):
+            self._report(event)
+        self._offset_s = received.offset_s
+        if received.times.size:
+            if self._first_s is None:
+                self._begin(received)
+            returned = self._link.arrive(received.received_s)
+            if returned is not None:
+                self._timeline.rejoin(returned.speed)
+                self._decoder.restart()
+            self._take(received, more)
+        elif self._timeline.paused:
+            self._opened_s = self._link.arrived_s = received.received_s  # a pause is no silence
+        elif self._first_s is not None and not received.ended:
+            self._link.watch(received.received_s)
+
+    def _begin(self, received: Received) -> None:
+        """Open everything with the first samples."""
+        self._first_s = received.received_s
+        self._status.begin(received.received_s, received.times.size)
+        first_time = float(received.times[0])
+        self._receivers.open(session_info(self._settings.name, self._identity, self._decoder, self._info, first_time))
+        self._compare_clocks(received)
+
+    def _tick(self, now: float) -> None:
+        """Do what comes a few times a second."""
+        self._obey()
+        if now - self._watched_s >= WATCH_EVERY_S:
+            self._watched_s = now
+            self._watch()
+            if self._link.lost:
+                signal_s = (now - self._link.arrived_s) * self._timeline.clock.speed
+                self._decoder.decision.elapse(int(signal_s / self._decoder.decision.hop_s))
+        if now - self._status.since_s >= STATUS_EVERY_S:
+            self._report_status(now)
+
+    def _finish(self, ended: str, lost: bool = False) -> Summary:
+        """Report how it went, as the last thing."""
+        self._obey()
+        if self._first_s is not None:
+            self._watch()
             self._clear_alarm("ended")
-            self._report(self._status.take(now, timeline.clock.speed, offset_s), True)
-            self._report(Event("ended", now, {"reason": ended}), True)
-        n_held = self._decoder.pipeline.gate.n_held
-        latency, counts = self.telemetry.summary(), dict(self.telemetry.counts)
-        return Summary(latency, counts, ended, lost, n_held, self._clock_offset_s)
+            now = self._now()
+            self._report_status(now)
+            self._report(Event("ended", now, {"reason": ended}))
+            if self._link.lost:
+                self._link.longest_s = max(self._link.longest_s, now - self._link.arrived_s)
+        return Summary(
+            self.telemetry.summary(),
+            dict(self.telemetry.counts),
+            ended,
+            lost,
+            self._decoder.pipeline.gate.n_held,
+            self._clock_offset_s,
+            n_lost=self._n_lost,
+            n_skipped=self._decoder.n_skipped,
+            longest_silence_s=self._link.longest_s,
+        )
+
+    def _check_started(self, now: float) -> None:
+        if now - self._opened_s > self._settings.start_timeout_s:
+            raise StreamError(
+                f"Stream {self._info.name!r} must send samples, got none in {now - self._opened_s:.0f} s. "
+                "Start the sender."
+            )
+
+    def _check_ended(self) -> None:
+        if self._first_s is None:
+            raise StreamError(f"Stream {self._info.name!r} must send samples, it ended without one. Send it again.")
+        self._check_finite(1)
 
     def _compare_clocks(self, received: Received) -> None:
         offset_s = received.received_s - float(received.times[0])
         if abs(offset_s) > MAX_DELAY_S:
             self._clock_offset_s = offset_s
             log.warning("stamps lie %.3f s off the clock of this computer; latencies from them mean nothing", offset_s)
-            self._report(Event("clock_offset", received.received_s, {"offset_s": offset_s}), True)
+            self._report(Event("clock_offset", received.received_s, {"offset_s": offset_s}))
 
-    def _open_sinks(self, stream: StreamInfo, first_s: float) -> None:
-        info = session_info(self._settings.name, self._identity, self._decoder, stream, first_s)
-        for sink in self._sinks:
-            sink.open(info)
-        if self._signals is not None:
-            self._signals.open(info)
-
-    def _record(self, recorder: RawRecorder, stream: StreamInfo, received: Received) -> None:
-        if not self._recording and received.times.size:
-            recorder.open(stream)
-            self._recording = True
-        if self._recording:
-            recorder.samples(received)
-
-    def _obey(self, opened: bool = True) -> None:
+    def _obey(self) -> None:
         """Report the commands that have come, and do what they ask for."""
         while self._commands:
             command = self._commands.popleft()
-            self._report(command, opened)
+            self._report(command)
             if command.kind == "mute":
                 self._decoder.decision.mute(command.fields["seconds"])
             elif command.kind == "acknowledge" and self._decoder.decision.acknowledge() and self.newest is not None:
@@ -254,49 +287,62 @@ class Session:
         """Report what has happened beside the session."""
         for watch in self._watches:
             for event in watch():
-                self._report(event, True)
+                self._report(event)
 
-    def _lose(self, reason: str, opened: bool) -> None:
-        """Report that the stream is lost; alarms are held."""
-        now = self._now()
-        self._report(Event("lost", now, {"reason": reason}), opened)
-        if self._decoder.decision.fault() and self.newest is not None:
+    def _report_status(self, now: float) -> None:
+        n_new, self._n_skipped = self._decoder.n_skipped - self._n_skipped, self._decoder.n_skipped
+        if n_new:
+            self._report(Event("overflow", now, {"n_skipped": n_new}))
+        self._report(self._status.take(now, self._timeline.clock.speed, self._offset_s))
+
+    def _report_link(self, event: Event) -> None:
+        """Report an event of the connection; while the stream is lost, alarms are held."""
+        self._report(event)
+        if event.kind == "lost" and self._decoder.decision.fault() and self.newest is not None:
             p = self.newest.prediction
             fields = {"last_sample": p.last_sample, "level": p.level, "quality": 0.0}
-            self._report(Event("fault", now, fields), opened)
+            self._report(Event("fault", event.time, fields))
 
-    def _take(self, timeline: Timeline, received: Received, rows: np.ndarray | None) -> None:
+    def _take(self, received: Received, more: bool) -> None:
         """Decode and publish what has arrived."""
-        self.telemetry.count("samples", received.times.size)
-        data = received.data if rows is None else received.data[rows]
-        for item in timeline.take(data, received.times):
+        n_samples = received.times.size
+        self.telemetry.count("samples", n_samples)
+        data = received.data if self._rows is None else received.data[self._rows]
+        items: Iterable[Chunk | Event] = self._timeline.take(data, received.times, received.received_s)
+        since = 0
+        if more or self._overload.skips(n_samples):
+            items = list(items)
+            end = self._timeline.clock.next_sample
+            since = end if more else self._overload.since(end)
+        began_s, n_before = self._now(), self._n_published
+        for item in items:
             if isinstance(item, Event):
-                if item.kind in BREAKS:
-                    self._clear_alarm(item.kind)
-                    self._decoder.reset()
-                elif item.kind == "clock_jump":
-                    self._decoder.restart()
-                self._report(item, True)
+                self._turn(item)
                 continue
-            for prediction in self._decoder.push(item):
+            for prediction in self._decoder.push(item, since):
                 self._publish(prediction, received.received_s)
             pipeline = self._decoder.pipeline
             for event in bad_channel_events(pipeline.changes(), item, pipeline.n_in):
-                self._report(event, True)
-            if self._signals is not None:
-                self._signals.publish(item)
-        n_received = timeline.clock.n_received
-        self._check_finite(n_received, self._settings.silence_s * self._decoder.signal_in.sfreq)
+                self._report(event)
+            self._receivers.publish_signal(item)
+        if self._n_published > n_before and self.newest is not None and self.newest.published_s is not None:
+            self._overload.note(self.newest.published_s - began_s, self._n_published - n_before)
+        self._check_finite(self._settings.silence_s * self._decoder.signal_in.sfreq)
+
+    def _turn(self, event: Event) -> None:
+        """Let the decoder follow an event that stands before the next samples."""
+        if event.kind in BREAKS:
+            self._clear_alarm(event.kind)
+            self._decoder.reset()
+        elif event.kind == "clock_jump":
+            self._decoder.restart()
+        elif event.kind == "gap":
+            self._n_lost += event.fields["n_lost"]
+        self._report(event)
 
     def _publish(self, prediction: Prediction, received_s: float) -> None:
-        computed_s = self._now()
-        output = Output(prediction, received_s, computed_s, None)
-        if self._publisher is not None:
-            self._publisher.prediction(output)
-        output = Output(prediction, received_s, computed_s, self._now())
-        for sink in self._logs:
-            sink.prediction(output)
-        self.newest = output
+        self.newest = output = self._receivers.publish(prediction, received_s)
+        self._n_published += 1
         self.telemetry.count("predictions")
         for stage, seconds in output.stages_s().items():
             self.telemetry.time(stage, seconds)
@@ -305,22 +351,22 @@ class Session:
 
     def _report_change(self, prediction: Prediction, kind: str, reason: str) -> None:
         fields = {"last_sample": prediction.last_sample, "level": prediction.level, "quality": prediction.quality}
-        self._report(Event(kind, prediction.time, fields | ({"reason": reason} if kind == "alarm_off" else {})), True)
+        self._report(Event(kind, prediction.time, fields | ({"reason": reason} if kind == "alarm_off" else {})))
 
     def _clear_alarm(self, reason: str) -> None:
         """Report the end of a running alarm that no further prediction can clear."""
         if self._decoder.decision.alarmed and self.newest is not None:
             self._report_change(self.newest.prediction, "alarm_off", reason)
 
-    def _report(self, event: Event, opened: bool) -> None:
-        """Count an event and hand it to the sinks."""
+    def _report(self, event: Event) -> None:
+        """Count an event and hand it to the sinks, if they are open."""
         self.telemetry.count(event.kind)
         if event.kind != "status":
             log.info("%s at %.3f s: %s", event.kind, event.time, dict(event.fields))
-        for sink in self._sinks if opened else ():
-            sink.event(event)
+        self._receivers.event(event)
 
-    def _check_finite(self, n_received: int, n_needed: float) -> None:
+    def _check_finite(self, n_needed: float) -> None:
+        n_received = self._timeline.clock.n_received
         if n_received >= n_needed and not self._decoder.pipeline.gate.any_finite:
             raise SignalError(
                 f"A stream needs finite samples, got {n_received} without one. Check the amplifier and its electrodes."

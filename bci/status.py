@@ -23,11 +23,17 @@ class Summary:
     ended : str
         Why it ended: ``end of stream``, ``duration``, ``stopped`` or the error of a lost stream.
     lost : bool
-        Whether the stream was lost.
+        Whether it ended because the stream was lost.
     n_held : int, default=0
         Values that were no numbers, replaced by the last that was.
     clock_offset_s : float or None, default=None
         Receipt of the first samples less their stamp, in seconds, if that is more than any delay.
+    n_lost : int, default=0
+        Samples that never came, by the stamps of those around them.
+    n_skipped : int, default=0
+        Windows that a newer one had overtaken before there was time for them.
+    longest_silence_s : float, default=0.0
+        Longest time without samples that was reported as ``lost``, in seconds.
     """
 
     latency: dict[str, Percentiles]
@@ -36,6 +42,9 @@ class Summary:
     lost: bool
     n_held: int = 0
     clock_offset_s: float | None = None
+    n_lost: int = 0
+    n_skipped: int = 0
+    longest_silence_s: float = 0.0
 
 
 class Status:
@@ -92,7 +101,7 @@ class Status:
                 "latency": stages,
                 "samples": counts["samples"],
                 "predictions": counts["predictions"],
-                "dropped": counts.get("dropped", 0),
+                "dropped": self._decoder.n_skipped,
                 "gaps": counts.get("gap", 0),
                 "bad_channels": list(self._decoder.pipeline.bad_channels),
                 "held": self._decoder.pipeline.gate.n_held,

@@ -10,6 +10,8 @@ import numpy as np
 from bci.chunk import Chunk
 from bci.clock import Gap, Jump, SampleClock
 from bci.events import Event
+from bci.rate import RateDrift
+from bci.recent import Repeat
 from bci.sources.base import Marker
 from bci.stages.gate import InvalidRuns
 
@@ -67,7 +69,14 @@ class Timeline:
                 events.append(Event("pause", marker.time))
         return events
 
-    def take(self, data: np.ndarray, times: np.ndarray) -> Iterator[Chunk | Event]:
+    def rejoin(self, speed: float) -> None:
+        """Take what comes next as from a sender that was away: its clock and its speed may be others."""
+        self._breaks.clear()
+        self._turns.clear()
+        self._paused_s = None
+        self.clock.rejoin(speed)
+
+    def take(self, data: np.ndarray, times: np.ndarray, received_s: float | None = None) -> Iterator[Chunk | Event]:
         """Yield the next samples in numbered chunks, with the events that stand before each.
 
         Parameters
@@ -76,6 +85,8 @@ class Timeline:
             At least one sample, in the order received.
         times : ndarray of float64, shape (n_samples,)
             Their stamps in the local clock.
+        received_s : float or None, default=None
+            When they arrived, in seconds of the local clock.
 
         Yields
         ------
@@ -90,7 +101,7 @@ class Timeline:
             yield from self._number(data[:, start:stop], times[start:stop])
             start = stop
             yield from self._turn(marker)
-        yield from self._number(data[:, start:], times[start:])
+        yield from self._number(data[:, start:], times[start:], received_s)
 
     def _turn(self, marker: Marker) -> Iterator[Event]:
         """Let the clock follow a marker that stands before the next sample."""
@@ -106,18 +117,22 @@ class Timeline:
         if marker.kind == "resume":
             yield Event("resume", marker.time, {"sample": self.clock.next_sample})
 
-    def _number(self, data: np.ndarray, times: np.ndarray) -> Iterator[Chunk | Event]:
-        chunks, breaks = self.clock.number(data, times)
-        jumps = []
+    def _number(self, data: np.ndarray, times: np.ndarray, received_s: float | None = None) -> Iterator[Chunk | Event]:
+        chunks, breaks = self.clock.number(data, times, received_s)
+        jumps, drifts = [], []
         for item in breaks:
             if isinstance(item, Jump):
                 jumps.append(item)
+            elif isinstance(item, RateDrift):
+                drifts.append(item)
             else:
-                yield gap_event(item)
+                yield gap_event(item) if isinstance(item, Gap) else repeat_event(item)
         for chunk in chunks:
             if jumps and jumps[0].sample == chunk.first_sample:
                 yield jump_event(jumps.pop(0))
             yield from self._parts(chunk)
+        for drift in drifts:
+            yield rate_event(drift, self.clock.sfreq)
 
     def _parts(self, chunk: Chunk) -> Iterator[Chunk | Event]:
         """Cut `chunk` where the stream breaks."""
@@ -141,8 +156,20 @@ def gap_event(gap: Gap) -> Event:
 
 
 def jump_event(jump: Jump) -> Event:
-    """Return the event of a clock that went back."""
+    """Return the event of a clock that was set."""
     return Event("clock_jump", jump.stop_s, {"jump_s": jump.jump_s, "t0": jump.start_s, "t1": jump.stop_s})
+
+
+def repeat_event(repeat: Repeat) -> Event:
+    """Return the event of samples that came twice or late."""
+    fields = {"n_samples": repeat.n_samples, "t0": repeat.start_s, "t1": repeat.stop_s}
+    return Event("late" if repeat.late else "duplicate", repeat.stop_s, fields)
+
+
+def rate_event(drift: RateDrift, nominal_hz: float) -> Event:
+    """Return the event of a rate that has left its tolerance, or has come back."""
+    fields = {"rate": drift.rate, "nominal_rate": nominal_hz, "within": drift.within}
+    return Event("rate_drift", drift.time_s, fields)
 
 
 def _sample_at(times: np.ndarray, time_s: float) -> int:

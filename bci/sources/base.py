@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -140,3 +140,33 @@ class Source(Protocol):
 
     def close(self) -> None:
         """Let go of the stream; may be called twice."""
+
+
+@runtime_checkable
+class Reopening(Source, Protocol):
+    """A source that can find its stream again after it was lost."""
+
+    def reopen(self, timeout_s: float, accept: Callable[[StreamInfo], None]) -> StreamInfo | None:
+        """Look for the lost stream, at the latest until about `timeout_s`; None if it is not there.
+
+        Parameters
+        ----------
+        timeout_s : float
+            Longest wait, in seconds.
+        accept : callable
+            Raises a `ChannelMismatch` for a stream that is another; that one is not offered again.
+
+        Returns
+        -------
+        info : StreamInfo or None
+            The stream, from which `read` goes on.
+
+        Raises
+        ------
+        ChannelMismatch
+            From `accept`, or if the stream that is there cannot be read.
+        StreamError
+            If several answer.
+        StreamLost
+            If it leaves meanwhile.
+        """

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from bci.chunk import Signal
 from bci.clock import ClockSpec, Gap, Jump, SampleClock
 from bci.errors import SpecError
+from bci.recent import Repeat
 
 SIGNAL = Signal(250.0, ("C3", "C4"))
 START_S = 1000.0
@@ -193,10 +194,14 @@ def test_a_slightly_wrong_rate_is_no_gap():
 
 
 def described(breaks):
-    return [
-        (b.n_lost, b.filled, round(b.stop_s, 6)) if isinstance(b, Gap) else (b.sample, round(b.jump_s, 6))
-        for b in breaks
-    ]
+    """Gaps and jumps in order, and how many samples were late; these are told read by read."""
+    told = []
+    for b in breaks:
+        if isinstance(b, Gap):
+            told.append((b.n_lost, b.filled, round(b.stop_s, 6)))
+        elif isinstance(b, Jump):
+            told.append((b.sample, round(b.jump_s, 6)))
+    return told, sum(b.n_samples for b in breaks if isinstance(b, Repeat))
 
 
 LOSSES = {
@@ -228,13 +233,18 @@ def test_an_exact_stream_shows_each_loss_however_it_is_cut(size, sfreq, speed, l
     exact=st.booleans(),
 )
 def test_gaps_and_numbers_do_not_depend_on_the_cut(seed, sfreq, speed, exact):
-    """Losses from the first sample on, jitter and steps back: the clock sees samples, not reads."""
+    """Losses, jitter, steps back, what comes twice or late: the clock sees samples, not reads."""
     rng = np.random.default_rng(seed)
     data, times = stream(3000, sfreq, speed)
     times += np.repeat(rng.choice([0.0, 0.0, 0.002], 300), 10) * rng.uniform(0, 1)
     times[rng.integers(1, 3000) :] -= rng.choice([0.0, 0.3, 40.0])
     starts = rng.choice(np.r_[1:20, 20:2900], 6)
     kept = np.setdiff1d(np.arange(3000), np.concatenate([np.arange(s, s + rng.integers(1, 80)) for s in starts]))
+    parts = np.array_split(kept, 300)
+    for n in rng.integers(5, 290, 3):
+        parts[n], parts[n + 1] = parts[n + 1], parts[n]
+        parts.insert(n + 5, parts[n + 5])
+    kept = np.concatenate(parts)
     found = []
     for size in (1, 8, 32, 100, 500, 1000, 3000):
         clock = SampleClock(Signal(sfreq, SIGNAL.names), speed, exact=exact)
@@ -290,7 +300,14 @@ def test_a_gap_to_nan_is_filled_with_nan_and_marked():
     assert filling.filled.all()
 
 
-@pytest.mark.parametrize("settings", [{"max_fill_s": -0.1}, {"start_jitter_s": -1e-3}])
-def test_negative_tolerances_are_refused(settings):
-    with pytest.raises(SpecError, match=r"needs max_fill_s and start_jitter_s of at least 0 s, got"):
+@pytest.mark.parametrize("name", ["max_fill_s", "start_jitter_s", "min_jump_s", "memory_s"])
+@pytest.mark.parametrize("value", [-0.1, float("nan"), float("inf")])
+def test_negative_tolerances_are_refused(name, value):
+    with pytest.raises(SpecError, match=rf"A clock check needs {name} of at least 0 s, got"):
+        ClockSpec(**{name: value})
+
+
+@pytest.mark.parametrize("settings", [{"rate_tolerance": 0.0}, {"rate_window_s": 0.5}, {"rate_window_s": 1e9}])
+def test_a_rate_needs_a_tolerance_and_a_window(settings):
+    with pytest.raises(SpecError, match=r"needs 0 < rate_tolerance < 1 and rate_window_s within 1 to 3600 s, got"):
         ClockSpec(**settings)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from bci.stages.quality import ReportQuality
-from tests.bci.test_session import START_S, decoder_of, session_of
+from tests.bci.scripted import START_S, decoder_of, session_of
 
 
 def brown(n_samples):

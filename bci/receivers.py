@@ -1,0 +1,102 @@
+"""Everybody who receives what a session makes: the publisher first, then logs, signals and the recorder."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from bci.chunk import Chunk
+from bci.decoder import Prediction
+from bci.events import Event
+from bci.sinks.base import Output, RawRecorder, SessionInfo, SignalPublisher, Sink
+from bci.sources.base import Received, StreamInfo
+
+
+class Receivers:
+    """Hands on to all receivers, in their order.
+
+    Parameters
+    ----------
+    publisher : Sink or None
+        Receives predictions first; its time is the ledger's ``publish``.
+    logs : sequence of Sink
+        Receive predictions after that, with the complete ledger.
+    signals : SignalPublisher or None
+        Receives what the pipeline made of each chunk.
+    recorder : RawRecorder or None
+        Receives what the source delivers.
+    clock : callable
+        The LSL clock, in seconds.
+
+    Attributes
+    ----------
+    is_open : bool
+        Whether `open` was called.
+    """
+
+    def __init__(
+        self,
+        publisher: Sink | None,
+        logs: Sequence[Sink],
+        signals: SignalPublisher | None,
+        recorder: RawRecorder | None,
+        clock: Callable[[], float],
+    ) -> None:
+        self._publisher, self._logs = publisher, tuple(logs)
+        self._signals, self._recorder = signals, recorder
+        self._now = clock
+        self._recording = False
+        self.is_open = False
+
+    @property
+    def _sinks(self) -> tuple[Sink, ...]:
+        return self._logs if self._publisher is None else (self._publisher, *self._logs)
+
+    def open(self, info: SessionInfo) -> None:
+        """Begin, with the first sample."""
+        self.is_open = True
+        for sink in self._sinks:
+            sink.open(info)
+        if self._signals is not None:
+            self._signals.open(info)
+
+    def record(self, stream: StreamInfo, received: Received) -> None:
+        """Hand on what was read, from the first sample on."""
+        if self._recorder is None or not (received.times.size or received.markers):
+            return
+        if not self._recording:
+            if not received.times.size:
+                return
+            self._recorder.open(stream)
+            self._recording = True
+        self._recorder.samples(received)
+
+    def publish(self, prediction: Prediction, received_s: float) -> Output:
+        """Hand on a prediction, and return it with its times."""
+        computed_s = self._now()
+        output = Output(prediction, received_s, computed_s, None)
+        if self._publisher is not None:
+            self._publisher.prediction(output)
+        output = Output(prediction, received_s, computed_s, self._now())
+        for sink in self._logs:
+            sink.prediction(output)
+        return output
+
+    def publish_signal(self, chunk: Chunk) -> None:
+        """Hand on what the pipeline made of `chunk`."""
+        if self._signals is not None:
+            self._signals.publish(chunk)
+
+    def event(self, event: Event) -> None:
+        """Hand on an event, if all are open."""
+        if self.is_open:
+            for sink in self._sinks:
+                sink.event(event)
+
+    def close(self) -> None:
+        """Close everybody."""
+        for sink in self._sinks:
+            sink.close()
+        if self._signals is not None:
+            self._signals.close()
+        if self._recorder is not None:
+            self._recorder.close()
