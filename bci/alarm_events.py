@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from bci.alarm_figures import AlarmFigures, Figures, seizure_onset
-from bci.decision import Decision
+from bci.decision import AlarmFlags, Decision, State
 from bci.decoder import Prediction
 from bci.events import Event
 from bci.sources.base import Marker
@@ -88,12 +88,21 @@ class AlarmEvents:
 
     def fields(self) -> dict[str, Any]:
         """Return what a ``status`` event has of the alarm."""
-        return {"alarm": self.now(), "alarm_figures": rounded(self.figures())}
+        alarm = {"state": self.state.name.lower(), **dataclasses.asdict(self.flags)}
+        return {
+            "alarm": alarm | {"mute_left_s": round(self._decision.mute_left_s, 3)},
+            "alarm_figures": rounded(self.figures()),
+        }
 
-    def now(self) -> dict[str, Any]:
-        """Return the state and what holds beside it, as JSON values."""
-        flags = dataclasses.asdict(self._decision.flags)
-        return {"state": self._decision.now.name.lower(), **flags, "mute_left_s": round(self._decision.mute_left_s, 3)}
+    @property
+    def state(self) -> State:
+        """State after all that has happened, a loss included."""
+        return self._decision.now
+
+    @property
+    def flags(self) -> AlarmFlags:
+        """What holds beside the state."""
+        return self._decision.flags
 
     def _unmuted(self, muted: bool, time_s: float) -> list[Event]:
         if muted or not self._muted:

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bci.alarm_events import AlarmEvents
-from bci.decision import AlarmSpec, Decision, DecisionSpec
+from bci.decision import AlarmSpec, Decision, DecisionSpec, State
 from bci.decoder import Ledger, Prediction
 from bci.events import Event
 from bci.sources.base import Marker
@@ -59,7 +59,7 @@ def test_an_alarm_has_its_two_events():
 def test_a_latched_alarm_ends_when_it_is_acknowledged():
     bed = Bed(latch=True)(0.9, 0.1, 0.1)
     assert bed.kinds == ["alarm_on"]
-    assert bed.alarms.now()["latched"] is True
+    assert bed.alarms.flags.latched
     bed.command("acknowledge").command("acknowledge")
     assert bed.kinds == ["alarm_on", "alarm_off"]
     assert bed.said[-1].fields["reason"] == "acknowledged"
@@ -96,8 +96,7 @@ def test_a_lost_stream_is_a_fault_once_and_its_time_passes():
     (fault,) = bed.alarms.lose(107.0)
     assert (fault.kind, fault.time, fault.fields["quality"], fault.fields["muted"]) == ("fault", 107.0, 0.0, True)
     assert bed.alarms.lose(107.1) == []
-    assert bed.alarms.now()["state"] == "fault"
-    assert bed.alarms.now()["on"] is True
+    assert (bed.alarms.state, bed.alarms.flags.on) == (State.FAULT, True)
     assert bed.alarms.wait(108.0, 1.0) == []
     assert [e.kind for e in bed.alarms.wait(110.0, 3.0)] == ["unmuted"]
     assert bed.alarms.wait(111.0, 4.0) == []
@@ -167,7 +166,7 @@ def test_without_an_alarm_there_are_faults_mutes_and_figures():
     alarms = AlarmEvents(decision)
     assert alarms.obey(Event("acknowledge", 0.0)) == []
     assert alarms.obey(Event("mute", 0.0, {"seconds": 1.0})) == []
-    assert alarms.now() == {
+    assert alarms.fields()["alarm"] == {
         "state": "settling", "on": False, "latched": False, "acknowledged": False, "muted": True, "mute_left_s": 1.5
     }  # fmt: skip
     assert alarms.figures().n_alarms == 0

@@ -1,6 +1,7 @@
 """What happens at the bedside, written out by hand: one character for each prediction or act.
 
-In: ``H`` 0.9 (causes the alarm), ``m`` 0.6 (between the thresholds), ``l`` 0.1, ``F`` fault, ``S`` settling, ``X``
+In: ``H`` 0.9 (causes the alarm), ``m`` 0.6 (between the thresholds), ``l`` 0.1, ``T`` and
+``t`` 0.8 and 0.4 (the thresholds), ``F`` fault, ``S`` settling, ``X``
 stream lost, ``_`` a gap (the next prediction is two hops after the last), ``A`` acknowledge, ``M`` mute for two hops,
 ``0`` end the mute.
 
@@ -14,7 +15,7 @@ import pytest
 from bci.alarm import Alarm, AlarmSpec, State
 
 HOP_S = 0.5
-LEVELS = {"H": 0.9, "m": 0.6, "l": 0.1}
+LEVELS = {"H": 0.9, "T": 0.8, "m": 0.6, "t": 0.4, "l": 0.1}
 WORDS = {State.OK: "-", State.WARNING: "w", State.ALARM: "A", State.FAULT: "F", State.SETTLING: "s"}
 EVENTS = {None: ".", "alarm_on": "+", "alarm_off": "!", "fault": "f"}
 LATCH = {"latch": True}
@@ -25,6 +26,8 @@ QUIET = {"refractory_s": 2.0}
 SCENARIOS = {
     "an alarm comes and goes": ({}, "lHHml", "-AAA-", ".+..!", " ))) "),
     "one that clears below off, not at it": ({}, "Hmmml", "AAAA-", "+...!", ")))) "),
+    "the thresholds belong to the alarm": ({}, "Tttl", "AAA-", "+..!", "))) "),
+    "votes do not outlive their alarm": ({"n": 3}, "Hlll", "A---", "+!..", ")   "),
     "two of three": (VOTES, "HllHlHl", "w--w-A-", ".....+!", "     ) "),
     "it lasts its minimum": (LONG, "Hllllll", "AAAA---", "+...!..", "))))   "),
     "the minimum is no maximum": (LONG, "HHHHHHl", "AAAAAA-", "+.....!", ")))))) "),
@@ -36,6 +39,7 @@ SCENARIOS = {
     "a fault of the stream is one fault": ({}, "lXXFl", "-FFF-", ".f...", "     "),
     "a lost stream holds an alarm": ({}, "HXXSSl", "AFFAA-", "+f...!", "))))) "),
     "settling raises nothing": ({}, "lSSHl", "-ssA-", "...+!", "   ) "),
+    "a gap in a fault does not end it": ({}, "lF_Fl", "-FFF-", ".f...", "     "),
     # gaps
     "a gap holds an alarm": ({}, "H_Sl", "AAA-", "+..!", "))) "),
     "a gap counts as time in alarm": (LONG, "H_Sl", "AAAA", "+...", "))))"),
