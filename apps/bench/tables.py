@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 if TYPE_CHECKING:
+    from apps.bench import faults
     from apps.bench.e2e import Report, Row
     from apps.bench.offline_speed import SpeedRow
     from apps.bench.rings import RingRow
@@ -96,6 +97,42 @@ def print_speed(rows: list[SpeedRow], length_s: float) -> None:
     for row in rows:
         table.add_row(row.path, row.engine, str(row.n_predictions), f"{row.spent_s:.2f}", f"{row.times_real_time:.0f}")
     console().print(table)
+
+
+def print_faults(report: faults.Report) -> None:
+    """Print what each side made of each fault."""
+    out = console()
+    table = _table(
+        "Faults of the sender",
+        (
+            "",
+            "samples missing",
+            "reported",
+            "alarms",
+            "peak before µV",
+            "after µV",
+            "disturbed s",
+            "recovery s",
+            "events",
+        ),
+    )
+    for row in report.rows:
+        numbers = (f"{row.peak_before_uv:.0f}", f"{row.peak_after_uv:.0f}", f"{row.disturbed_s:.1f}")
+        events = ", ".join(f"{kind} {n}" for kind, n in sorted(row.said.items())) or "none"
+        table.add_row(
+            f"{row.fault}, {row.side}",
+            str(row.n_missing),
+            str(row.n_reported),
+            str(row.n_alarms),
+            *numbers,
+            "never" if row.recovery_s is None else f"{row.recovery_s:.1f}",
+            events,
+        )
+    out.print(table)
+    for note in report.notes:
+        out.print(note)
+    out.print("Peaks are of windows that were offered as good; times count from the return of the samples.")
+    out.print(f"Load before and after: {report.machine['load_average']}, {report.machine['load_average_after']}.")
 
 
 def _pair(row: Row, stage: str) -> str:

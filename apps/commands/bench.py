@@ -11,6 +11,7 @@ BENCHES = {
     "e2e": "push → prediction over real LSL, beside mne-lsl + torch.stft",
     "ring": "cost of a push and of a window, at 10 s and 600 s of history",
     "decode": "decoding a recording, in times real time",
+    "faults": "a gap, a restart and a stall of the sender, beside mne-lsl",
 }
 
 
@@ -22,7 +23,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     for name, bench in added.items():
         bench.set_defaults(bench=name)
         bench.add_argument("--json", type=Path, metavar="FILE", help="write the result as JSON, too")
-        bench.add_argument("--seed", type=int, default=0, help="of the noise that is decoded (default 0)")
+        if name != "faults":
+            bench.add_argument("--seed", type=int, default=0, help="of the noise that is decoded (default 0)")
     for name in ("e2e", "decode"):
         added[name].add_argument("--engine", default="auto", help="auto (default), onnx or eager")
     e2e = added["e2e"]
@@ -30,7 +32,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     e2e.add_argument("--history-s", type=float, default=10.0, metavar="S", help="signal kept at hand (default 10)")
     e2e.add_argument("--rounds", type=int, default=2, metavar="N", help="turns in which the rows alternate (default 2)")
     e2e.add_argument("--threads", type=int, default=1, metavar="N", help="for us and the peer (default 1)")
-    e2e.add_argument("--peer", action=argparse.BooleanOptionalAction, default=True, help="measure mne-lsl beside us")
+    for name in ("e2e", "faults"):
+        added[name].add_argument(
+            "--peer", action=argparse.BooleanOptionalAction, default=True, help="measure mne-lsl beside us"
+        )
     added["ring"].add_argument("--seconds", type=float, default=2.0, metavar="S", help="spent per row (default 2)")
     added["decode"].add_argument("--length", type=float, default=600.0, metavar="S", help="of the recording (600)")
 
@@ -45,7 +50,7 @@ def run(args: argparse.Namespace) -> int:
 
     _check_target(args.json)
     with stop_on_signals(_interrupt):
-        result = {"e2e": _e2e, "ring": _ring, "decode": _decode}[args.bench](args)
+        result = {"e2e": _e2e, "ring": _ring, "decode": _decode, "faults": _faults}[args.bench](args)
     if args.json is not None:
         args.json.write_text(json.dumps(result, indent=2, sort_keys=True) + "\n", encoding="utf-8")
     return 0
@@ -90,3 +95,12 @@ def _decode(args: argparse.Namespace) -> dict[str, Any]:
     rows = offline_speed.run(args.length, args.engine, args.seed)
     tables.print_speed(rows, args.length)
     return offline_speed.to_dict(rows, args.length)
+
+
+def _faults(args: argparse.Namespace) -> dict[str, Any]:
+    from apps.bench import faults, tables
+
+    with tables.console().status("") as line:
+        report = faults.run(args.peer, line.update)
+    tables.print_faults(report)
+    return report.to_dict()

@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 import pylsl
 
-from bci.chunk import Signal
-from bci.decision import AlarmSpec, DecisionSpec, State
+from apps.bench.counted import COUNTER, DECISION, EEG, PowerEngine
+from bci.decision import State
 from bci.decoder import Decoder, Prediction
 from bci.errors import BciError
 from bci.events import Event
@@ -26,37 +26,20 @@ from bci.session import Session, SessionSettings, Summary
 from bci.sources.lsl_source import LslSource
 from bci.stages.filters import Bandpass
 from bci.stages.quality import MaskBad
-from tests.chaos.sender import COUNTER, SFREQ
 
-CHANNELS = Signal(SFREQ, ("C3", "Cz", "C4"))
 WINDOW_S, HOP_S = 1.0, 0.25
 SPEED = 4.0
 SECONDS = 32.0
 SEIZURE = (16.0, 24.0)
 SILENCE_S = 0.5
 END_S = 20.0  # for a sender to leave after the session
-DECISION = DecisionSpec(
-    ("background", "seizure"),
-    smoothing_s=1.0,
-    alarm=AlarmSpec("seizure", on_threshold=0.6, off_threshold=0.4, k=3, n=4),
-)
 # judged four times a second, so that an artefact is known as one before an alarm can be raised; the noise is white
 QUALITY = MaskBad(hop_s=0.25, bad_after=1, good_after=8, min_valid_channels=2, max_high_ratio=100.0)
 
 
-class PowerEngine:
-    """Tells the rhythm from the noise by power: an alarm means a seizure, or an artefact that got through."""
-
-    name, precision = "power", "fp64"
-
-    def __call__(self, batch: np.ndarray) -> np.ndarray:
-        power = np.log10(np.maximum(batch.astype(np.float64).var(axis=-1).reshape(len(batch), -1).mean(axis=-1), 1e-9))
-        return np.stack([np.zeros_like(power), 6.0 * (power - 2.8)], axis=-1).astype(np.float32)
-
-
 def decoder() -> Decoder:
     """Return the decoder of all scenarios."""
-    pipeline = PipelineSpec(CHANNELS, (QUALITY, Bandpass(1.0, 40.0)), Window(WINDOW_S, HOP_S))
+    pipeline = PipelineSpec(EEG, (QUALITY, Bandpass(1.0, 40.0)), Window(WINDOW_S, HOP_S))
     return Decoder(pipeline.build(), PowerEngine(), DECISION, pylsl.local_clock)
 
 

@@ -1,59 +1,11 @@
-"""A sender whose every sample can be proven: ``python -m tests.chaos.sender NAME --fault drop:0.01 …``.
-
-Noise in three channels, a strong rhythm in them during the seizure, and a fourth channel that counts the samples.
-"""
+"""A sender whose every sample can be proven: ``python -m tests.chaos.sender NAME --fault drop:0.01 …``."""
 
 from __future__ import annotations
 
 import argparse
-from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
-from bci.chunk import Signal
-from bci.sources.base import Annotation
-
-SFREQ = 256.0
-COUNTER = "count"
-SIGNAL = Signal(SFREQ, ("C3", "Cz", "C4", COUNTER))
-NOISE_UV, RHYTHM_UV, RHYTHM_HZ = 10.0, 120.0, 5.0
-BLOCK = 256  # noise is made in blocks of a seed each: any stretch is the same however it is read
-# counts up to 2 ** 24 are exact in float32: 18 h
-
-
-@dataclass(frozen=True)
-class CountedFeed:
-    """What the sender plays."""
-
-    seconds: float
-    seizure: tuple[float, float] | None = None
-    signal: Signal = SIGNAL
-    types: tuple[str, ...] = ("eeg",) * 4
-    units: tuple[str, ...] = ("uV",) * 4
-    gaps: tuple[tuple[int, int], ...] = ()
-    seekable: bool = True
-
-    @property
-    def n_samples(self) -> int:
-        return round(self.seconds * SFREQ)
-
-    @property
-    def annotations(self) -> tuple[Annotation, ...]:
-        return () if self.seizure is None else (Annotation(self.seizure[0], np.diff(self.seizure)[0], "seizure"),)
-
-    def read(self, start: int, stop: int) -> np.ndarray:
-        blocks = [
-            np.random.default_rng(block).normal(0.0, NOISE_UV, (3, BLOCK))
-            for block in range(start // BLOCK, -(-stop // BLOCK))
-        ]
-        skipped = start - start // BLOCK * BLOCK
-        data = np.concatenate([np.empty((3, 0)), *blocks], axis=1)[:, skipped : skipped + stop - start]
-        t = np.arange(start, stop) / SFREQ
-        if self.seizure is not None:
-            inside = (t >= self.seizure[0]) & (t < self.seizure[1])
-            data = data + RHYTHM_UV * np.sin(2 * np.pi * RHYTHM_HZ * t) * inside
-        return np.concatenate([data, np.arange(start, stop)[None]]).astype(np.float32)
+from apps.bench.counted import CountedFeed
 
 
 def main() -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from apps.bench.counted import PowerEngine
 from bci.chunk import Signal
 from bci.decision import AlarmSpec, DecisionSpec
 from bci.decoder import Decoder
@@ -20,7 +21,6 @@ from bci.identity import Identity
 from bci.session import Session, SessionSettings
 from bci.sources.base import Marker, Received, StreamInfo
 from tests.bundles import mel_pipeline
-from tests.chaos.rig import PowerEngine
 
 SFREQ, CHUNK = 256.0, 64
 SIGNAL = Signal(SFREQ, tuple(f"E{i}" for i in range(19)))

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from apps.bench.counted import SFREQ
 from bci.decision import State
 from tests.chaos.rig import HOP_S, SECONDS, SEIZURE, SPEED, WINDOW_S
 from tests.chaos.scenarios import LOSSES, SCENARIOS, WHOLE
-from tests.chaos.sender import SFREQ
 
 pytestmark = [pytest.mark.lsl, pytest.mark.timeout(180)]
 
