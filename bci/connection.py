@@ -39,6 +39,8 @@ class Connection:
 
     Attributes
     ----------
+    stream : StreamInfo
+        What is read, in the order of its first channels; another object once the stream was away.
     lost : bool
         Whether a ``lost`` was reported and no sample has come since.
     arrived_s : float
@@ -61,7 +63,7 @@ class Connection:
 
     def open(self) -> StreamInfo:
         """Open the source; see `Source.open`."""
-        self._info = self._source.open()
+        self._info = self.stream = self._source.open()
         self._nothing = np.empty((self._info.signal.n_channels, 0), np.float32)
         self.arrived_s = self._now()
         return self._info
@@ -140,6 +142,7 @@ class Connection:
         else:
             if returned is not None:
                 self._away_s, self._returned = None, returned
+                self.stream = replace(self._info, speed=returned.speed, source_id=returned.source_id)
         return self._empty()
 
     def _accept(self, offered: StreamInfo) -> None:

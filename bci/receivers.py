@@ -10,6 +10,8 @@ from bci.events import Event
 from bci.sinks.base import Output, RawRecorder, SessionInfo, SignalPublisher, Sink
 from bci.sources.base import Received, StreamInfo
 
+MAX_EARLY = 1000  # reads without samples that are kept for the recorder
+
 
 class Receivers:
     """Hands on to all receivers, in their order.
@@ -44,7 +46,8 @@ class Receivers:
         self._publisher, self._logs = publisher, tuple(logs)
         self._signals, self._recorder = signals, recorder
         self._now = clock
-        self._recording = False
+        self._recorded: StreamInfo | None = None
+        self._early: list[Received] = []  # markers that came before the first sample
         self.is_open = False
 
     @property
@@ -60,15 +63,19 @@ class Receivers:
             self._signals.open(info)
 
     def record(self, stream: StreamInfo, received: Received) -> None:
-        """Hand on what was read, from the first sample on."""
+        """Hand on what was read; `stream` is another object once the stream was away."""
         if self._recorder is None or not (received.times.size or received.markers):
             return
-        if not self._recording:
-            if not received.times.size:
-                return
+        if received.times.size and stream is not self._recorded:
             self._recorder.open(stream)
-            self._recording = True
-        self._recorder.samples(received)
+            self._recorded = stream
+        self._early.append(received)
+        if self._recorded is None:
+            del self._early[MAX_EARLY:]
+            return
+        for item in self._early:
+            self._recorder.samples(item)
+        self._early.clear()
 
     def publish(self, prediction: Prediction, received_s: float) -> Output:
         """Hand on a prediction, and return it with its times."""

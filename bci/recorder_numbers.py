@@ -75,6 +75,7 @@ class Numbering:
         self._timeline = Timeline(SampleClock(stream.signal, stream.speed, clock, exact=stream.n_samples is not None))
         self._markers: list[Marker] = []
         self._is_new = False
+        self._returned: StreamInfo | None = None
 
     @property
     def next_sample(self) -> int:
@@ -82,8 +83,8 @@ class Numbering:
         return self._timeline.clock.next_sample
 
     def rejoin(self, stream: StreamInfo) -> None:
-        """Go on with a stream that was away; with other channels, a new recording begins."""
-        self._timeline.rejoin(stream.speed)
+        """Go on with a stream that was away, from its next sample; with other channels, a new recording begins."""
+        self._returned = stream
         self._is_new = self._is_new or stream.signal != self._signal
         self._signal = stream.signal
 
@@ -104,6 +105,9 @@ class Numbering:
         self._markers.extend(received.markers[: MAX_MARKERS - len(self._markers)])
         if not received.times.size:
             return items
+        if self._returned is not None:
+            self._timeline.rejoin(self._returned.speed)
+            self._returned = None
         for item in self._timeline.take(received.data, received.times, received.received_s):
             if isinstance(item, Event):
                 self._is_new = self._is_new or item.kind in SPLITS

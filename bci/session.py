@@ -171,7 +171,7 @@ class Session:
                     self._handle(held)
                 self._link.lose(str(error))
                 return str(error), True
-            self._receivers.record(self._info, received)
+            self._receivers.record(self._link.stream, received)
             if held is not None:
                 self._handle(held, more=received.times.size > 0)
                 held = None

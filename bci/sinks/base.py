@@ -139,7 +139,7 @@ class RawRecorder(Protocol):
     """A receiver of what a source delivers, before it is decoded."""
 
     def open(self, stream: StreamInfo) -> None:
-        """Begin; called once, when the first sample has arrived."""
+        """Begin, when the first sample has arrived; called again when the stream has come back after it was lost."""
 
     def samples(self, received: Received) -> None:
         """Take what one read brought: samples, markers or both, in the order of `stream`'s channels; must not wait."""
