@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from bci.events import Event
+from bci.realtime import step_back
 from bci.recorder_log import Line, RecorderLog
 from bci.recorder_names import RecordingName, check_folder
 from bci.recorder_numbers import Mark, Numbering, Stretch
@@ -193,6 +194,7 @@ class Recorder:
 
     def _work(self) -> None:
         """Write what is queued every `flush_s`, until `close`."""
+        step_back()
         closing = False
         while not closing:
             with self._changed:

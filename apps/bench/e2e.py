@@ -6,6 +6,7 @@ import importlib.util
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
+from multiprocessing.connection import Connection
 from typing import Any
 
 import numpy as np
@@ -78,6 +79,7 @@ class Contender:
     work: Callable[..., None]
     choice: str  # engine, or mode of the peer
     history_s: float
+    real_time: bool = False  # with what `bci run --realtime` does to the process and the machine
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,20 +188,30 @@ def run(settings: Settings, progress: Callable[[str], None]) -> Report:
 
 def contenders(settings: Settings) -> tuple[list[Contender], list[str]]:
     """Return the rows to measure, and notes on those that cannot be."""
-    engines = [settings.engine] + (["eager"] if settings.engine != "eager" else [])
-    rows = [Contender(f"ours, {engine}", ours.decode, engine, settings.history_s) for engine in engines]
-    long = settings.history_s < LONG_HISTORY_S
-    suffix = f", {LONG_HISTORY_S:g} s of history"
-    if long:
-        rows.append(Contender(f"ours, {settings.engine}{suffix}", ours.decode, settings.engine, LONG_HISTORY_S))
-    if not settings.with_peer:
-        return rows, []
-    if importlib.util.find_spec("mne_lsl") is None:
-        return rows, [f"The peer was not measured: mne-lsl is not installed ({peer.INSTALL})."]
-    rows += [Contender(f"peer, {mode}", peer.decode, mode, settings.history_s) for mode in peer.MODES]
-    if long:
-        rows.append(Contender(f"peer, {peer.MODES[0]}{suffix}", peer.decode, peer.MODES[0], LONG_HISTORY_S))
-    return rows, []
+    from bci.realtime import RealTime
+
+    notes = []
+    with RealTime() as real_time:
+        missing = [str(step) for step in real_time.steps if not step.done]
+    if missing:
+        notes.append(f"Rows with --realtime were not measured: {' '.join(missing)}")
+    kinds: list[tuple[str, Callable[..., None], str]] = [("ours", ours.decode, settings.engine)]
+    if settings.with_peer and importlib.util.find_spec("mne_lsl") is None:
+        notes.append(f"The peer was not measured: mne-lsl is not installed ({peer.INSTALL}).")
+    elif settings.with_peer:
+        kinds += [("peer", peer.decode, mode) for mode in peer.MODES]
+    rows = []
+    for who, work, choice in kinds:
+        rows.append(Contender(f"{who}, {choice}", work, choice, settings.history_s))
+        if not missing:
+            rows.append(Contender(f"{who}, {choice}, --realtime", work, choice, settings.history_s, True))
+    if settings.engine != "eager":
+        rows.append(Contender("ours, eager", ours.decode, "eager", settings.history_s))
+    if settings.history_s < LONG_HISTORY_S:
+        for who, work, choice in kinds[:2]:
+            label = f"{who}, {choice}, {LONG_HISTORY_S:g} s of history"
+            rows.append(Contender(label, work, choice, LONG_HISTORY_S))
+    return rows, notes
 
 
 def ratios(rows: tuple[Row, ...]) -> dict[str, dict[str, float]]:
@@ -239,7 +251,11 @@ def run_turn(contender: Contender, settings: Settings, seed: int) -> Turn:
             return started[-1]
 
         n = settings.n_threads
-        decoding = start("decoding", contender.work, stream, out, contender.choice, contender.history_s, n, n_threads=n)
+        asked = (stream, out, contender.choice, contender.history_s, n)
+        if contender.real_time:
+            decoding = start("decoding", in_real_time, contender.work, *asked, n_threads=n)
+        else:
+            decoding = start("decoding", contender.work, *asked, n_threads=n)
         engine, build_s = decoding.answer(BUILD_TIMEOUT_S)
         sending = start("sending", sender.send, stream, contender.history_s, sending_s, seed)
         found = pylsl.resolve_byprop("name", out, 1, SLACK_S)
@@ -264,6 +280,14 @@ def run_turn(contender: Contender, settings: Settings, seed: int) -> Turn:
         trace, control_s = decoding.answer(SLACK_S), sleeping.answer(SLACK_S)
         sending.stop()
     return Turn(engine, build_s, measure(trace, sent, observed, settle_s), trace, sent, control_s)
+
+
+def in_real_time(pipe: Connection, work: Callable[..., None], *arguments: Any) -> None:
+    """Do `work` with real-time hygiene."""
+    from bci.realtime import RealTime
+
+    with RealTime():
+        work(pipe, *arguments)
 
 
 def _row(contender: Contender, turns: list[Turn]) -> Row:

@@ -30,6 +30,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_output_options(parser)
     add_quality_options(parser)
     add_control_option(parser, "acknowledge, mute, stop")
+    parser.add_argument(
+        "--realtime", action="store_true", help="go before other programs and keep processors awake (Linux, as root)"
+    )
     parser.add_argument("--no-view", action="store_true", help="do not draw the live view")
 
 
@@ -52,6 +55,7 @@ def run(args: argparse.Namespace) -> int:
         control=args.control,
         quality=args.quality,
         min_channels=args.min_channels,
+        real_time=args.realtime,
     )
     print_summary(summary)
     if args.log is not None:
@@ -84,6 +88,7 @@ def run_session(
     control: int | None = None,
     quality: str | None = None,
     min_channels: int | None = None,
+    real_time: bool = False,
 ) -> Summary:
     """Serve a bundle on a stream; SIGINT and SIGTERM end it in order.
 
@@ -111,6 +116,8 @@ def run_session(
         TCP port for commands; 0 takes a free one.
     quality, min_channels : str or None, and int or None, default=None
         See `bci.quality.with_quality`.
+    real_time : bool, default=False
+        Whether to apply `bci.realtime.RealTime`, and to print what was possible.
 
     Returns
     -------
@@ -127,6 +134,7 @@ def run_session(
     from bci.anticipation import LEAD_S
     from bci.errors import SpecError, UsageError
     from bci.identity import Identity
+    from bci.realtime import RealTime
     from bci.serving import serve
     from bci.session import Session, SessionSettings
     from bci.sinks.lsl_sink import LslSink
@@ -174,7 +182,10 @@ def run_session(
         outputs.services.running(),
         controlled(control, session_commands(session)),
         drawing,
+        RealTime() if real_time else contextlib.nullcontext() as hygiene,  # last: it is for the threads of the session
     ):
+        if hygiene is not None:
+            print("Real-time hygiene:", *hygiene.steps, sep="\n  ")
         return session.run()
 
 

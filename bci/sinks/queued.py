@@ -12,6 +12,7 @@ from functools import partial
 
 from bci.errors import BciError, SpecError
 from bci.events import Event
+from bci.realtime import step_back
 from bci.sinks.base import Output, SessionInfo, Sink
 
 log = logging.getLogger(__name__)
@@ -185,6 +186,7 @@ class QueuedSink:
             self._thread.start()
 
     def _serve(self) -> None:
+        step_back()
         finished = False
         try:
             while (item := self._take()) is not None:
