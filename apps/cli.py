@@ -21,6 +21,7 @@ EXIT_BROKEN_PIPE = 141  # 128 + SIGPIPE
 COMMANDS: dict[str, tuple[str, str]] = {
     "replay": ("apps.commands.replay", "publish a recording over LSL as if it were being recorded now"),
     "run": ("apps.commands.run", "decode a live LSL stream or a board and publish the predictions over LSL"),
+    "record": ("apps.commands.record", "record a live LSL stream or a board as it is received"),
     "demo": ("apps.commands.demo", "decode a simulated patient live with the shipped model, and show what it found"),
     "decode": ("apps.commands.decode", "score a recording offline, faster than real time"),
     "score": ("apps.commands.score", "score detected seizures against a reference by the rules of SzCORE"),

@@ -129,7 +129,7 @@ def build_outputs(args: argparse.Namespace) -> Outputs:
     if args.mqtt is not None:
         slow["mqtt"] = MqttSink(parse_address(args.mqtt, "--mqtt", DEFAULT_PORT))
     queues = tuple(QueuedSink(sink, name=name, clock=local_clock) for name, sink in slow.items())
-    recorder = build_recorder(args, args.record)
+    recorder = build_recorder(args)
     return Outputs(logs, queues, items, args.events, build_services(args, queues), recorder)
 
 

@@ -28,25 +28,37 @@ def add_record_options(parser: argparse.ArgumentParser) -> None:
     add_name_options(options)
 
 
-def build_recorder(args: argparse.Namespace, folder: Path | None) -> Recorder | None:
-    """Return the recorder that the options ask for; None without a folder, which is made if it is missing.
+def build_recorder(args: argparse.Namespace) -> Recorder | None:
+    """Return the recorder that ``--record`` asks for; None without it.
 
     Raises
     ------
     UsageError
         If the folder cannot be written, or a name is not allowed or given without a folder.
     """
-    given = {key: getattr(args, key) for key in _NAMES if getattr(args, key) is not None}
-    if folder is None:
-        if given:
-            from bci.errors import UsageError
+    if args.record is not None:
+        return recorder_in(args.record, args)
+    given = [name for name in _NAMES if getattr(args, name) is not None]
+    if given:
+        from bci.errors import UsageError
 
-            raise UsageError(f"--{next(iter(given))} names a recording, which needs --record DIR, got none. Add it.")
-        return None
+        raise UsageError(f"--{given[0]} names a recording, which needs --record DIR, got none. Add it.")
+    return None
+
+
+def recorder_in(folder: Path, args: argparse.Namespace) -> Recorder:
+    """Return a recorder with the names that the options give; nothing is written yet.
+
+    Raises
+    ------
+    UsageError
+        If the folder cannot be written, or a name is not allowed.
+    """
     from pylsl import local_clock
 
     from bci.recorder import Recorder, RecordingName
 
+    given = {name: getattr(args, name) for name in _NAMES if getattr(args, name) is not None}
     return Recorder(folder, RecordingName(**given), local_clock)
 
 
