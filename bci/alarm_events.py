@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -75,9 +76,17 @@ class AlarmEvents:
         self._decision.elapse(int(signal_s / self._decision.hop_s))
         return self._unmuted(self._decision.flags.muted, time_s)
 
-    def close(self, reason: str) -> list[Event]:
-        """End a sequence that no prediction goes on with: ``loop``, ``seek`` or ``ended``."""
-        self._counted.break_off()
+    def close(self, reason: str, time_s: float = math.inf) -> list[Event]:
+        """End the sequence, which no prediction goes on with.
+
+        Parameters
+        ----------
+        reason : str
+            ``loop``, ``seek`` or ``ended``.
+        time_s : float, default=inf
+            When the next sequence begins, in the clock of the predictions.
+        """
+        self._counted.break_off(time_s)
         if not self._decision.alarmed or self._newest is None:
             return []
         return [self._change(self._newest, "alarm_off", reason)]

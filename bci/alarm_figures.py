@@ -18,6 +18,7 @@ AFTER_S = 60.0
 """An alarm so long after the end of a seizure still belongs to it, as SzCORE has it."""
 MAX_DURATION_S = 3600.0  # of an annotation, which comes from outside
 MAX_KEPT = 1000
+SAME_TIME_S = 1e-6  # stamps may differ by rounding
 _SEIZURE = re.compile(r"sz[\w-]*|(seizure|ictal)( ?\d+)?( (onset|start))?", re.ASCII)
 OBSERVED = (State.OK, State.WARNING, State.ALARM)
 
@@ -137,11 +138,12 @@ class AlarmFigures:
         if raised and self._open:
             self._detect((time_s - self._open.pop().time_s) * speed)
 
-    def break_off(self) -> None:
-        """Start a new sequence: seizures that were not reached are forgotten, undetected ones are over."""
+    def break_off(self, time_s: float) -> None:
+        """Start a new sequence at `time_s`: seizures before it are forgotten if not reached, else over."""
         self._n_seizures += len(self._open)
         self._was_on = False
-        self._ahead.clear()
+        while self._ahead and self._ahead[0].time_s < time_s - SAME_TIME_S:
+            self._ahead.popleft()
         self._open.clear()
 
     def _detect(self, delay_s: float) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from bci.alarm_events import AlarmEvents
 from bci.anticipation import Anticipation
 from bci.chunk import Chunk
 from bci.clock import SampleClock
@@ -96,7 +97,8 @@ class Session:
         self._n_published = self._n_skipped = self._n_lost = 0
         hop_s = decoder.decision.hop_s
         self._overload = Overload(hop_s, round(hop_s * decoder.signal_in.sfreq), settings.overload)
-        self._status = Status(self.telemetry, decoder, identity, 0.0)
+        self.alarms = AlarmEvents(decoder.decision)
+        self._status = Status(self.telemetry, decoder, identity, self.alarms, 0.0)
         self._clock_offset_s: float | None = None
 
     def stop(self) -> None:
@@ -197,6 +199,7 @@ class Session:
         """Take in what one read brought; `more` says that newer samples are already there."""
         for event in self._timeline.note(received.markers):
             self._report(event)
+        self.alarms.annotate(received.markers)
         self._offset_s = received.offset_s
         if received.times.size:
             if self._first_s is None:
@@ -227,7 +230,7 @@ class Session:
             self._watch()
             if self._link.lost:
                 signal_s = (now - self._link.arrived_s) * self._timeline.clock.speed
-                self._decoder.decision.elapse(int(signal_s / self._decoder.decision.hop_s))
+                self._report_all(self.alarms.wait(now, signal_s))
         if now - self._status.since_s >= STATUS_EVERY_S:
             self._report_status(now)
 
@@ -236,7 +239,7 @@ class Session:
         self._obey()
         if self._first_s is not None:
             self._watch()
-            self._clear_alarm("ended")
+            self._report_all(self.alarms.close("ended"))
             now = self._now()
             self._report_status(now)
             self._report(Event("ended", now, {"reason": ended}))
@@ -252,6 +255,7 @@ class Session:
             n_lost=self._n_lost,
             n_skipped=self._decoder.n_skipped,
             longest_silence_s=self._link.longest_s,
+            alarms=self.alarms.figures() if self._decoder.decision.spec.alarm else None,
         )
 
     def _check_started(self, now: float) -> None:
@@ -278,16 +282,12 @@ class Session:
         while self._commands:
             command = self._commands.popleft()
             self._report(command)
-            if command.kind == "mute":
-                self._decoder.decision.mute(command.fields["seconds"])
-            elif command.kind == "acknowledge" and self._decoder.decision.acknowledge() and self.newest is not None:
-                self._report_change(self.newest.prediction, "alarm_off", "acknowledged")
+            self._report_all(self.alarms.obey(command))
 
     def _watch(self) -> None:
         """Report what has happened beside the session."""
         for watch in self._watches:
-            for event in watch():
-                self._report(event)
+            self._report_all(watch())
 
     def _report_status(self, now: float) -> None:
         n_new, self._n_skipped = self._decoder.n_skipped - self._n_skipped, self._decoder.n_skipped
@@ -298,10 +298,8 @@ class Session:
     def _report_link(self, event: Event) -> None:
         """Report an event of the connection; while the stream is lost, alarms are held."""
         self._report(event)
-        if event.kind == "lost" and self._decoder.decision.fault() and self.newest is not None:
-            p = self.newest.prediction
-            fields = {"last_sample": p.last_sample, "level": p.level, "quality": 0.0}
-            self._report(Event("fault", event.time, fields))
+        if event.kind == "lost":
+            self._report_all(self.alarms.lose(event.time))
 
     def _take(self, received: Received, more: bool) -> None:
         """Decode and publish what has arrived."""
@@ -332,7 +330,7 @@ class Session:
     def _turn(self, event: Event) -> None:
         """Let the decoder follow an event that stands before the next samples."""
         if event.kind in BREAKS:
-            self._clear_alarm(event.kind)
+            self._report_all(self.alarms.close(event.kind, event.time))
             self._decoder.reset()
         elif event.kind == "clock_jump":
             self._decoder.restart()
@@ -346,17 +344,11 @@ class Session:
         self.telemetry.count("predictions")
         for stage, seconds in output.stages_s().items():
             self.telemetry.time(stage, seconds)
-        if prediction.changed is not None:
-            self._report_change(prediction, prediction.changed, "cleared")
+        self._report_all(self.alarms.take(prediction, self._timeline.clock.speed))
 
-    def _report_change(self, prediction: Prediction, kind: str, reason: str) -> None:
-        fields = {"last_sample": prediction.last_sample, "level": prediction.level, "quality": prediction.quality}
-        self._report(Event(kind, prediction.time, fields | ({"reason": reason} if kind == "alarm_off" else {})))
-
-    def _clear_alarm(self, reason: str) -> None:
-        """Report the end of a running alarm that no further prediction can clear."""
-        if self._decoder.decision.alarmed and self.newest is not None:
-            self._report_change(self.newest.prediction, "alarm_off", reason)
+    def _report_all(self, events: Iterable[Event]) -> None:
+        for event in events:
+            self._report(event)
 
     def _report(self, event: Event) -> None:
         """Count an event and hand it to the sinks, if they are open."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from bci.alarm_events import AlarmEvents
+from bci.alarm_figures import Figures
 from bci.decoder import Decoder
 from bci.events import Event
 from bci.identity import Identity
@@ -34,6 +36,8 @@ class Summary:
         Windows that a newer one had overtaken before there was time for them.
     longest_silence_s : float, default=0.0
         Longest time without samples that was reported as ``lost``, in seconds.
+    alarms : Figures or None, default=None
+        How the alarm did; None if nothing raises one.
     """
 
     latency: dict[str, Percentiles]
@@ -45,6 +49,7 @@ class Summary:
     n_lost: int = 0
     n_skipped: int = 0
     longest_silence_s: float = 0.0
+    alarms: Figures | None = None
 
 
 class Status:
@@ -58,12 +63,16 @@ class Status:
         Whose pipeline counts held values.
     identity : Identity
         Engine and precision.
+    alarms : AlarmEvents
+        State and figures of the alarm.
     now_s : float
         When the first span begins, in seconds.
     """
 
-    def __init__(self, telemetry: Telemetry, decoder: Decoder, identity: Identity, now_s: float) -> None:
-        self._telemetry, self._decoder, self._identity = telemetry, decoder, identity
+    def __init__(
+        self, telemetry: Telemetry, decoder: Decoder, identity: Identity, alarms: AlarmEvents, now_s: float
+    ) -> None:
+        self._telemetry, self._decoder, self._identity, self._alarms = telemetry, decoder, identity, alarms
         self._n_reported = 0
         self.since_s = now_s
 
@@ -110,5 +119,6 @@ class Status:
                 "clock_offset_s": offset_s,
                 "engine": self._identity.engine,
                 "precision": self._identity.precision,
+                **self._alarms.fields(),
             },
         )

@@ -114,9 +114,12 @@ def test_a_break_ends_open_seizures_and_forgets_those_ahead():
     figures.expect(Onset(100.0, 10.0))
     figures.expect(Onset(200.0, 10.0))
     figures.take(State.OK, None, False, 101.0)
-    figures.break_off()
+    figures.expect(Onset(300.0, 10.0))
+    figures.break_off(300.0)
     figures.take(State.ALARM, "alarm_on", True, 205.0)
     assert (figures.figures().n_seizures, figures.figures().n_detected) == (1, 0)
+    figures.take(State.ALARM, None, True, 301.0)  # one of the new sequence, known before the break
+    assert (figures.figures().n_seizures, figures.figures().n_detected) == (2, 1)
 
 
 @given(

@@ -203,7 +203,7 @@ def test_status_comes_once_a_second_with_its_keys():
     for status in statuses:
         assert set(status.fields) == {
             "latency", "samples", "predictions", "dropped", "gaps", "bad_channels", "held", "rate", "nominal_rate",
-            "clock_offset_s", "engine", "precision",
+            "clock_offset_s", "engine", "precision", "alarm", "alarm_figures",
         }  # fmt: skip
         assert set(status.fields["latency"]) == set(session.telemetry.STAGES)
         assert set(status.fields["latency"]["total"]) == {"p50_ms", "p99_ms", "max_ms"}

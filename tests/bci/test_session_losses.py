@@ -24,7 +24,7 @@ def test_a_lost_stream_is_an_event_and_in_the_summary():
     lost, fault, ended = tape.events("status")
     assert [e.kind for e in (lost, fault, ended)] == ["lost", "fault", "ended"]
     assert lost.fields == {"reason": "The cable is out."}
-    assert fault.fields == {"last_sample": 99, "level": 0.0, "quality": 0.0}
+    assert fault.fields == {"last_sample": 99, "level": 0.0, "quality": 0.0, "muted": False}
     assert fault.time == lost.time
     assert summary.counts["lost"] == 1
     assert source.calls[-1] == "close"

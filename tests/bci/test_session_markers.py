@@ -62,7 +62,7 @@ def test_a_loop_ends_a_running_alarm():
     assert 3 not in states[3:]
     assert [e.kind for e in tape.events("status")] == ["alarm_on", "alarm_off", "loop", "ended"]
     alarm, off = tape.events("status")[:2]
-    assert set(alarm.fields) == {"last_sample", "level", "quality"}
+    assert set(alarm.fields) == {"last_sample", "level", "quality", "muted"}
     assert off.fields == {"last_sample": 199, "level": pytest.approx(1.0, abs=1e-3), "quality": 1.0, "reason": "loop"}
     assert off.time == tape.of("prediction")[2].prediction.time
     assert alarm.time == tape.of("prediction")[0].prediction.time
