@@ -13,7 +13,8 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from bci.decision import State
+from bci.alarm_figures import Figures
+from bci.decision import AlarmFlags, State
 from bci.session import Session, Summary
 from bci.telemetry import Percentiles
 
@@ -78,7 +79,8 @@ class ConsoleView:
         if output is None:
             return Group(head, Text(f"waiting for the first window… {counts['samples']} samples"))
         p = output.prediction
-        word, style = STATES[State(p.state)]
+        alarms = self._session.alarms  # not the prediction's: a lost stream is a fault without one
+        word, style = STATES[alarms.state]
         table = Table.grid(padding=(0, 1))
         for name, probability in zip(self._classes, p.probabilities, strict=True):
             filled = round(BAR * float(probability)) if math.isfinite(probability) else 0
@@ -89,7 +91,40 @@ class ConsoleView:
             f"predictions {counts['predictions']}   quality {p.quality:.2f}   gaps {counts.get('gap', 0)}   "
             f"stamp→published p50 {total.p50:.2f} ms  p99 {total.p99:.2f} ms   engine p50 {engine.p50:.2f} ms"
         )
-        return Group(head, Text(f" {word} ", style=style), table, Text(line))
+        said = Text.assemble((f" {word} ", style), f"  {alarm_words(alarms.state, alarms.flags, alarms.mute_left_s)}")
+        figures = figures_line(alarms.figures())
+        return Group(head, said, table, Text(line), *([Text(figures)] if figures else []))
+
+
+def alarm_words(state: State, flags: AlarmFlags, mute_left_s: float) -> str:
+    """Return what holds beside the state, in words."""
+    words = []
+    if flags.on and state is not State.ALARM:
+        words.append("alarm held")
+    if flags.latched:
+        words.append("latched: waits to be acknowledged")
+    if flags.acknowledged:
+        words.append("acknowledged")
+    if flags.muted:
+        words.append(f"muted, {mute_left_s:.0f} s left")
+    return " · ".join(words)
+
+
+def figures_line(figures: Figures) -> str:
+    """Return how the alarm has done so far, in one line; empty before anything could be judged."""
+    if figures.alarm_share is None or figures.per_day is None:
+        return ""
+    n = figures.n_alarms
+    line = (
+        f"time in warning {100 * figures.alarm_share:.1f} % of {figures.observed_s / 3600:.2f} h   "
+        f"{n} alarm{'' if n == 1 else 's'}, {figures.per_day:.1f} per 24 h "
+        f"(95 %: {figures.per_day_low:.1f} to {figures.per_day_high:.1f})"
+    )
+    if figures.n_seizures:
+        line += f"   {figures.n_detected} of {figures.n_seizures} annotated seizures"
+    if figures.delay_s is not None:
+        line += f", delay {figures.delay_s:.1f} s"
+    return line
 
 
 def print_summary(summary: Summary, console: Console | None = None) -> None:
@@ -112,6 +147,8 @@ def print_summary(summary: Summary, console: Console | None = None) -> None:
         f"Events: {', '.join(f'{k} {n}' for k, n in events.items()) or 'none'}. Ended: {escape(summary.ended)}.",
         soft_wrap=True,
     )
+    if summary.alarms is not None and (line := figures_line(summary.alarms)):
+        console.print(line[0].upper() + line[1:] + ".", soft_wrap=True)
 
 
 def _cells(p: Percentiles) -> tuple[str, ...]:

@@ -99,9 +99,14 @@ class AlarmEvents:
         """Return what a ``status`` event has of the alarm."""
         alarm = {"state": self.state.name.lower(), **dataclasses.asdict(self.flags)}
         return {
-            "alarm": alarm | {"mute_left_s": round(self._decision.mute_left_s, 3)},
+            "alarm": alarm | {"mute_left_s": round(self.mute_left_s, 3)},
             "alarm_figures": rounded(self.figures()),
         }
+
+    @property
+    def mute_left_s(self) -> float:
+        """Longest time for which nothing sounds yet, in seconds."""
+        return self._decision.mute_left_s
 
     @property
     def state(self) -> State:

@@ -14,7 +14,9 @@ from rich.console import Console
 
 from apps.console import STATES, ConsoleView, print_engine, print_summary
 from apps.signals import stop_on_signals
-from bci.decision import State
+from bci.alarm import QUIET
+from bci.alarm_figures import AlarmFigures, Onset
+from bci.decision import AlarmFlags, State
 from bci.decoder import Ledger, Prediction
 from bci.engines.selection import EngineReport
 from bci.session import Summary
@@ -22,13 +24,15 @@ from bci.sinks.base import Output
 from bci.telemetry import Telemetry
 
 CLASSES = ("background", "sei[z]ure")
+NOTHING = AlarmFigures(0.5).figures()
 
 
-def session_of(probabilities=(0.25, 0.75), state=State.OK, quality=0.5):
+def session_of(probabilities=(0.25, 0.75), state=State.OK, quality=0.5, flags=QUIET, figures=NOTHING):
     telemetry = Telemetry()
     telemetry.count("samples", 512)
+    alarms = SimpleNamespace(state=state, flags=flags, mute_left_s=59.6, figures=lambda: figures)
     if probabilities is None:
-        return SimpleNamespace(newest=None, telemetry=telemetry)
+        return SimpleNamespace(newest=None, telemetry=telemetry, alarms=alarms)
     p = Prediction(
         3, 511, 7.0, np.zeros(2), np.array(probabilities), quality, state, None, 0.1, Ledger(0.001, 0.001, 0.002, 0.0)
     )
@@ -37,7 +41,7 @@ def session_of(probabilities=(0.25, 0.75), state=State.OK, quality=0.5):
     telemetry.count("gap", 2)
     for stage, seconds in output.stages_s().items():
         telemetry.time(stage, seconds)
-    return SimpleNamespace(newest=output, telemetry=telemetry)
+    return SimpleNamespace(newest=output, telemetry=telemetry, alarms=alarms)
 
 
 def console(terminal=False):
@@ -67,6 +71,46 @@ def test_the_view_shows_the_newest_prediction(state):
     assert text.count("█") == round(30 * 0.25) + round(30 * 0.75)
     for part in ("predictions 4", "quality 0.50", "gaps 2", "p50 14.98 ms", "engine p50 1.99 ms"):  # 1 %
         assert part in text
+
+
+@pytest.mark.parametrize(
+    ("state", "flags", "words"),
+    [
+        (State.ALARM, AlarmFlags(on=True), ""),
+        (State.FAULT, AlarmFlags(on=True), "alarm held"),
+        (State.ALARM, AlarmFlags(on=True, latched=True), "latched: waits to be acknowledged"),
+        (State.ALARM, AlarmFlags(on=True, acknowledged=True), "acknowledged"),
+        (State.FAULT, AlarmFlags(muted=True), "muted, 60 s left"),
+        (State.ALARM, AlarmFlags(True, True, False, True), "latched: waits to be acknowledged · muted, 60 s left"),
+    ],
+)
+def test_what_holds_beside_the_state_is_said_and_hides_it_never(state, flags, words):
+    line = drawn(session_of(state=state, flags=flags)).splitlines()[1].rstrip()
+    assert line == f" {STATES[state][0]}   {words}".rstrip()
+
+
+def figures_of(levels):
+    """Return the figures of an hour with some alarms, with a seizure at its begin."""
+    figures = AlarmFigures(0.5)
+    figures.expect(Onset(0.0, 10.0))
+    for n in range(7200):
+        changed = "alarm_on" if n in levels else None
+        figures.take(State.ALARM if n in levels else State.OK, changed, n in levels, 0.5 * n)
+    return figures.figures()
+
+
+def test_the_live_figures_are_a_line_of_the_view_and_of_the_summary():
+    figures = figures_of({40, 100, 2000})
+    wanted = (
+        "ime in warning 0.0 % of 1.00 h   3 alarms, 72.0 per 24 h (95 %: 14.8 to 210.4)   "
+        "1 of 1 annotated seizures, delay 20.0 s"
+    )
+    assert wanted in drawn(session_of(figures=figures))
+    telemetry, out = session_of().telemetry, console()
+    print_summary(Summary(telemetry.summary(), telemetry.counts, "stopped", False, alarms=figures), out)
+    assert f"T{wanted}.\n" in out.file.getvalue()
+    assert "1 alarm, 24.0" in drawn(session_of(figures=figures_of({2000})))
+    assert "warning" not in drawn(session_of())  # nothing has been judged
 
 
 @pytest.mark.parametrize("probabilities", [(0.0, 1.0), (np.nan, np.nan), (np.inf, 0.5)])
