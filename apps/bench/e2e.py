@@ -188,12 +188,8 @@ def run(settings: Settings, progress: Callable[[str], None]) -> Report:
 
 def contenders(settings: Settings) -> tuple[list[Contender], list[str]]:
     """Return the rows to measure, and notes on those that cannot be."""
-    from bci.realtime import RealTime
-
     notes = []
-    with RealTime() as real_time:
-        missing = [str(step) for step in real_time.steps if not step.done]
-    if missing:
+    if missing := missing_hygiene():
         notes.append(f"Rows with --realtime were not measured: {' '.join(missing)}")
     kinds: list[tuple[str, Callable[..., None], str]] = [("ours", ours.decode, settings.engine)]
     if settings.with_peer and importlib.util.find_spec("mne_lsl") is None:
@@ -280,6 +276,14 @@ def run_turn(contender: Contender, settings: Settings, seed: int) -> Turn:
         trace, control_s = decoding.answer(SLACK_S), sleeping.answer(SLACK_S)
         sending.stop()
     return Turn(engine, build_s, measure(trace, sent, observed, settle_s), trace, sent, control_s)
+
+
+def missing_hygiene() -> list[str]:
+    """Return the steps of real-time hygiene that are not possible here, with the reason."""
+    from bci.realtime import RealTime
+
+    with RealTime() as real_time:
+        return [str(step) for step in real_time.steps if not step.done]
 
 
 def in_real_time(pipe: Connection, work: Callable[..., None], *arguments: Any) -> None:

@@ -8,7 +8,7 @@ import math
 import numpy as np
 import pytest
 
-from apps.bench import e2e, peer, workload
+from apps.bench import e2e, ours, peer, workload
 from apps.bench.children import Child, children, reply
 from apps.bench.sender import Sent
 from apps.bench.trace import Trace, measure
@@ -64,6 +64,7 @@ def test_decode_gives_equal_counts_on_both_paths(capsys, tmp_path):
 def test_e2e_measures_us_and_the_peer_completely(capsys, tmp_path, monkeypatch):
     pytest.importorskip("mne_lsl")
     monkeypatch.setattr(e2e, "LONG_HISTORY_S", 10.0)  # the rows with 300 s of history take half a minute each
+    monkeypatch.setattr(e2e, "missing_hygiene", lambda: ["priority: not possible, no."])
     target = tmp_path / "e2e.json"
     assert main(["bench", "e2e", "--duration", "2", "--rounds", "1", "--engine", "eager", "--json", str(target)]) == 0
     out = capsys.readouterr().out
@@ -79,29 +80,45 @@ def test_e2e_measures_us_and_the_peer_completely(capsys, tmp_path, monkeypatch):
         assert all(math.isfinite(value) and value > 0 for value in times)
         parts = sum(stage["p50"] for stage in row["ledger"].values())
         assert 0 < parts < 2 * row["push_to_prediction"]["p99"]
-    ours = result["rows"][0]["ledger"]
-    assert set(ours) == {"receive", "filter", "features", "engine", "decision", "publish", "rest"}
+    ledger = result["rows"][0]["ledger"]
+    assert set(ledger) == {"receive", "filter", "features", "engine", "decision", "publish", "rest"}
     assert set(result["ratios"]) == {labels[0]}
+    assert result["notes"] == ["Rows with --realtime were not measured: priority: not possible, no."]
     assert result["machine"]["packages"]["torch"]
 
 
-def test_the_rows_show_both_engines_the_peer_and_a_long_history():
+@pytest.mark.lsl
+@pytest.mark.slow
+@pytest.mark.skipif(bool(e2e.missing_hygiene()), reason="real-time hygiene needs root on Linux")
+def test_a_turn_with_real_time_hygiene_is_measured():
+    contender = e2e.Contender("ours", ours.decode, "eager", 10.0, real_time=True)
+    turn = e2e.run_turn(contender, e2e.Settings(duration_s=4.0), seed=0)
+    assert turn.measured.published_s.size > 0
+
+
+def test_the_rows_show_both_engines_the_peer_and_a_long_history(monkeypatch):
     pytest.importorskip("mne_lsl")
+    monkeypatch.setattr(e2e, "missing_hygiene", list)
     rows, notes = e2e.contenders(e2e.Settings())
     long = ", 300 s of history"
     assert [row.label for row in rows] == [
         "ours, auto",
+        "ours, auto, --realtime",
+        "peer, manual",
+        "peer, manual, --realtime",
+        "peer, thread",
+        "peer, thread, --realtime",
         "ours, eager",
         f"ours, auto{long}",
-        "peer, manual",
-        "peer, thread",
         f"peer, manual{long}",
     ]
+    assert [row.real_time for row in rows] == ["--realtime" in row.label for row in rows]
     assert notes == []
 
 
 def test_a_missing_peer_is_a_note_that_says_what_to_install(monkeypatch):
     monkeypatch.setattr(e2e.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(e2e, "missing_hygiene", list)
     rows, notes = e2e.contenders(e2e.Settings())
     assert all(row.label.startswith("ours") for row in rows)
     assert notes == ["The peer was not measured: mne-lsl is not installed (pip install 'streaming-bci[bench]')."]
