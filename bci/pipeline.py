@@ -276,7 +276,7 @@ class Pipeline:
         n_columns = y.shape[-1]
         last = self.last_input(np.arange(self._n_out - 1, self._n_out + n_columns))
         self._n_out += n_columns
-        block = Block(y, self._cover(valid, last), last[1:], np.diff(last))
+        block = Block(y, self._cover(valid, last), last[1:], last[1:] - last[:-1])
         if self.tap is not None and half is not None:
             self._fill(self.tap, half, block, self.n_in - x.shape[-1])
         return block
@@ -305,7 +305,7 @@ class Pipeline:
         if len(last) == 1:
             self._pending = pending
             return np.empty(0, dtype=np.float32)
-        self._pending = pending[max(0, last[-1] - first) :]
+        self._pending = pending[max(0, int(last[-1]) - first) :]
         if pending.all():
             return np.ones(len(last) - 1, dtype=np.float32)
         good = np.concatenate([[0], np.cumsum(pending)])

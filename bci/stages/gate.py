@@ -78,16 +78,18 @@ class Gate(Stage):
         if n_samples == 0:
             return y, np.ones(0, dtype=bool)
         finite = np.isfinite(y)
-        valid = np.asarray(finite.all(axis=0))
+        if finite.all():
+            self.any_finite = True
+            self._last = y[:, -1].copy()
+            return y, np.ones(n_samples, dtype=bool)
         self.any_finite = self.any_finite or bool(finite.any())
-        if not valid.all():
-            self.finite = finite
-            self.n_held += int(finite.size - np.count_nonzero(finite))
-            source = np.maximum.accumulate(np.where(finite, np.arange(n_samples), -1), axis=1)
-            held = np.take_along_axis(y, np.maximum(source, 0), axis=1)
-            y = np.where(source >= 0, held, self._last[:, None])
+        self.finite = finite
+        self.n_held += int(finite.size - np.count_nonzero(finite))
+        source = np.maximum.accumulate(np.where(finite, np.arange(n_samples), -1), axis=1)
+        held = np.take_along_axis(y, np.maximum(source, 0), axis=1)
+        y = np.where(source >= 0, held, self._last[:, None])
         self._last = y[:, -1].copy()
-        return y, valid
+        return y, np.asarray(finite.all(axis=0))
 
 
 class InvalidRuns:
