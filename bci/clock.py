@@ -150,8 +150,8 @@ class SampleClock:
         self._recent = Recent(max(1, round(spec.memory_s * signal.sfreq)))
         self._rate = RateCheck(signal.sfreq, spec.rate_tolerance, spec.rate_window_s)
         self._delay_s: float | None = None  # shortest between stamp and receipt
-        self._due_s: float | None = None  # when the next sample comes if none is lost
         self._last_s: float | None = None
+        self._spacing_s = 0.0  # the next sample comes so long after the last if none is lost
         self._last: np.ndarray | None = None
         self.set_speed(speed)
 
@@ -166,7 +166,7 @@ class SampleClock:
     def resume_at(self, time_s: float) -> None:
         """Expect the next sample at `time_s`: the sender was paused or has jumped, nothing was lost before."""
         if self._last_s is not None:
-            self._due_s, self._last_s = time_s, time_s - self._period_s
+            self._last_s, self._spacing_s = time_s - self._period_s, self._period_s
         self._restart()
 
     def rejoin(self, speed: float) -> None:
@@ -203,7 +203,7 @@ class SampleClock:
         if times.size == 0:
             return chunks, breaks
         late = np.diff(times, prepend=times[0]) - self._period_s
-        late[0] = 0.0 if self._due_s is None else times[0] - self._due_s
+        late[0] = 0.0 if self._last_s is None else times[0] - self._last_s - self._spacing_s
         start = judged = 0
         suspects = deque(np.flatnonzero(np.abs(late) > 0.5 * self._period_s).tolist())
         while suspects:
@@ -250,8 +250,8 @@ class SampleClock:
         """Judge sample `at` by the last one that was taken: those between were not."""
         while suspects and suspects[0] <= at:
             suspects.popleft()
-        if at < len(times) and self._due_s is not None:
-            late[at] = times[at] - self._due_s
+        if at < len(times) and self._last_s is not None:
+            late[at] = times[at] - self._last_s - self._spacing_s
             if abs(late[at]) > 0.5 * self._period_s:
                 suspects.appendleft(at)
 
@@ -311,7 +311,7 @@ class SampleClock:
         self._recent.add(chunk.data, chunk.times)
         self.next_sample += stop - start
         self._last_s, self._last = float(times[stop - 1]), data[:, stop - 1].copy()
-        self._due_s = self._last_s + self._period_s
+        self._spacing_s = self._period_s
 
     def _gap(self, chunks: list[Chunk], after: np.ndarray, time_s: float, late_s: float) -> Gap:
         n_lost = round(late_s / self._period_s)
