@@ -102,7 +102,8 @@ def build_input(args: argparse.Namespace, timeout_s: float = 10.0) -> Input:
         raise UsageError(
             f"--unit can only go with --stream, got --unit {args.unit}. EEG of a board is in µV: leave it out."
         )
-    from bci.sources.brainflow_source import BoardSettings, BrainFlowSource
+    from bci.sources.brainflow_settings import BoardSettings
+    from bci.sources.brainflow_source import BrainFlowSource
 
     names = () if args.channel_names is None else tuple(name.strip() for name in args.channel_names.split(","))
     settings = BoardSettings(args.board, **connection, timeout_s=args.board_timeout or 0, channels=names)

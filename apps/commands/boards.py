@@ -32,7 +32,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _described(board: Board) -> dict[str, Any]:
-    from bci.sources.brainflow_source import OPTIONS
+    from bci.sources.brainflow_settings import OPTIONS
 
     return {
         "name": board.name,

@@ -6,7 +6,6 @@ import logging
 import os
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -16,22 +15,11 @@ from bci.chunk import Signal
 from bci.errors import ChannelMismatch, SpecError, StreamLost, StreamNotFound, UsageError
 from bci.events import Event
 from bci.sources.base import Received, StreamInfo
-from bci.sources.brainflow_boards import Board, find_board, load_brainflow
+from bci.sources.brainflow_boards import Board, load_brainflow
+from bci.sources.brainflow_settings import BoardSettings, channel_names, choose, connection, input_params
 from bci.sources.packet_stamps import PacketStamps
 
 log = logging.getLogger(__name__)
-
-OPTIONS = {
-    "serial_port": "--serial-port",
-    "mac": "--mac",
-    "serial_number": "--serial-number",
-    "ip": "--ip",
-    "ip_port": "--ip-port",
-    "other_info": "--other-info",
-    "file": "--file",
-    "master_board": "--master-board",
-}
-"""Fields of `BoardSettings` that say how to connect → options of the command line."""
 
 _POLL_S = 0.002  # BrainFlow has no blocking read; asking for the count costs 12 µs
 _BUFFER_S = 360.0
@@ -41,58 +29,6 @@ _BATTERY_EVERY_S = 1.0
 _BATTERY_REPORT_S = 60.0
 _BATTERY_STEP = 1.0
 _CLOCK_TRIES = 5
-_MAX_TEXT = 4096
-_MAX_PORT = 65535
-
-
-@dataclass(frozen=True, slots=True)
-class BoardSettings:
-    """Which board, and how it is connected.
-
-    Parameters
-    ----------
-    board : str
-        Name for `find_board`.
-    serial_port, mac, serial_number, ip, other_info : str, default=""
-        As BrainFlow takes them; what a board needs is listed by ``bci boards``.
-    ip_port : int, default=0
-        TCP or UDP port.
-    file : str, default=""
-        Recording by BrainFlow, of that board, that is played instead.
-    master_board : str, default=""
-        Board behind ``playback_file`` and ``streaming``.
-    timeout_s : int, default=0
-        How long BrainFlow looks for the board, in seconds; 0 leaves that to BrainFlow.
-    channels : tuple of str, default=()
-        Names of the EEG channels, in the order of the board; empty takes those that BrainFlow knows.
-
-    Raises
-    ------
-    UsageError
-        If a text or a number cannot be.
-    """
-
-    board: str
-    serial_port: str = ""
-    mac: str = ""
-    serial_number: str = ""
-    ip: str = ""
-    ip_port: int = 0
-    other_info: str = ""
-    file: str = ""
-    master_board: str = ""
-    timeout_s: int = 0
-    channels: tuple[str, ...] = ()
-
-    def __post_init__(self) -> None:
-        for field, option in OPTIONS.items():
-            text = str(getattr(self, field))
-            if len(text) > _MAX_TEXT or not text.isprintable():
-                raise UsageError(f"{option} needs printable text of at most {_MAX_TEXT} characters, got {text[:20]!r}…")
-        if not 0 <= self.ip_port <= _MAX_PORT:
-            raise UsageError(f"--ip-port must be within 0 and {_MAX_PORT}, got {self.ip_port}.")
-        if not 0 <= self.timeout_s <= 600:
-            raise UsageError(f"--board-timeout must be within 0 and 600 s, got {self.timeout_s}.")
 
 
 class BrainFlowSource:
@@ -130,12 +66,13 @@ class BrainFlowSource:
         if not silence_s > 0:
             raise SpecError(f"A board needs a longest silence above 0 s, got {silence_s:g}.")
         self._settings, self._silence_s, self._debug = settings, silence_s, debug
-        self._kind, self.board = _choose(settings)
-        self._names = _names(self.board, settings.channels)
+        self._kind, self.board = choose(settings)
+        self._names = channel_names(self.board, settings.channels)
         self._shim: Any = None
         self._n_file: int | None = None
         self._battery_told = (-np.inf, np.nan)
         self._battery_asked_s = -np.inf
+        self._battery = np.nan  # of the newest sample, if it is delivered with the EEG
         self.n_received = 0
 
     @property
@@ -168,14 +105,14 @@ class BrainFlowSource:
         library = load_brainflow()
         (library.BoardShim.enable_dev_board_logger if self._debug else library.BoardShim.disable_board_logger)()
         try:
-            self._shim = library.BoardShim(self._kind.board_id, _input_params(library, self._kind, board, settings))
+            self._shim = library.BoardShim(self._kind.board_id, input_params(library, self._kind, board, settings))
             self._shim.prepare_session()
             self._shim.start_stream(int(_BUFFER_S * board.sfreq))
         except library.BrainFlowError as error:
             self.close()
             raise StreamNotFound(
                 f"Board {self._kind.name} must answer, BrainFlow says {_reason(error)}. Switch it on, check "
-                f"{_connection(settings)}, and that no other program uses it; --debug shows BrainFlow's own log."
+                f"{connection(settings)}, and that no other program uses it; --debug shows BrainFlow's own log."
             ) from error
         if self.channels_from == "numbers":
             log.warning("BrainFlow has no channel names for %s: they are %s … (name them)", board.name, self._names[0])
@@ -186,7 +123,7 @@ class BrainFlowSource:
         return StreamInfo(
             name=self._kind.name if self._n_file is None else f"{board.name} (playback)",
             signal=Signal(board.sfreq, self._names),
-            source_id=f"brainflow-{board.name}-{_connection(settings, bare=True)}",
+            source_id=f"brainflow-{board.name}-{connection(settings, bare=True)}",
             types=("eeg",) * n,
             units=("uV",) * n,
             counted=self._stamps is not None,
@@ -279,24 +216,30 @@ class BrainFlowSource:
         if self._shim is None or self.board.battery is None or now - self._battery_asked_s < _BATTERY_EVERY_S:
             return []
         self._battery_asked_s = now
-        preset, row = self.board.battery
-        library = load_brainflow()
-        try:
-            newest = self._shim.get_current_board_data(1, preset)
-        except library.BrainFlowError as error:  # read() will say what has happened to the board
-            log.debug("BrainFlow does not tell the battery of %s: %s", self._kind.name, error)
-            return []
-        level = float(newest[row, -1]) if newest.shape[1] else np.nan
+        level = self._battery_level(*self.board.battery)
         told_s, told = self._battery_told
         if not np.isfinite(level) or now - told_s < _BATTERY_REPORT_S or abs(level - told) < _BATTERY_STEP:
             return []
         self._battery_told = (now, level)
         return [Event("battery", now, {"level": round(level, 1), "board": self.board.name})]
 
+    def _battery_level(self, preset: int, row: int) -> float:
+        if preset == 0:
+            return self._battery
+        library = load_brainflow()
+        try:
+            newest = self._shim.get_current_board_data(1, preset)
+        except library.BrainFlowError as error:  # read() will say what has happened to the board
+            log.debug("BrainFlow does not tell the battery of %s: %s", self._kind.name, error)
+            return np.nan
+        return float(newest[row, -1]) if newest.shape[1] else np.nan
+
     def _received(self, rows: np.ndarray, now: float) -> Received:
         arrivals = rows[self.board.time_row] + _unix_to_lsl()
         times = arrivals if self._stamps is None else self._stamps.stamp(rows[self.board.number_row], arrivals)
         ended = self._n_file is not None and self.n_received >= self._n_file
+        if rows.shape[1] and self.board.battery is not None and self.board.battery[0] == 0:
+            self._battery = float(rows[self.board.battery[1], -1])
         return Received(rows[list(self.board.rows)].astype(np.float32), times, now, ended=ended)
 
     def _lost(self, reason: str) -> StreamLost:
@@ -314,46 +257,6 @@ def _unix_to_lsl() -> float:
         if after - before < best_s:
             best_s, offset_s = after - before, 0.5 * (before + after) - wall
     return offset_s
-
-
-def _choose(settings: BoardSettings) -> tuple[Board, Board]:
-    """Return the board to open, and the one whose data it delivers."""
-    board = kind = find_board(settings.board)
-    if settings.file and kind.name not in ("playback_file", "streaming"):
-        kind = find_board("playback_file")
-    else:
-        missing = [OPTIONS[field] for field in kind.needs if not getattr(settings, field)]
-        if missing:
-            raise UsageError(
-                f"--board {kind.name} needs {' and '.join(missing)}, got none. `bci boards` lists what each needs."
-            )
-        if settings.master_board:
-            board = find_board(settings.master_board)
-    if not board.rows:
-        raise UsageError(f"--board needs a board with EEG channels, {board.name} has none. `bci boards` lists all.")
-    return kind, board
-
-
-def _names(board: Board, given: tuple[str, ...]) -> tuple[str, ...]:
-    if not given:
-        return board.channels
-    if len(given) != len(board.rows) or len(set(given)) != len(given) or not all(given):
-        raise UsageError(
-            f"--channel-names needs {len(board.rows)} different names for board {board.name}, got "
-            f"{len(given)}: {', '.join(given)}. Name them in the order of its inputs."
-        )
-    return given
-
-
-def _input_params(library: Any, kind: Board, board: Board, settings: BoardSettings) -> Any:
-    params = library.BrainFlowInputParams()
-    params.serial_port, params.mac_address = settings.serial_port, settings.mac
-    params.serial_number, params.other_info = settings.serial_number, settings.other_info
-    params.ip_address, params.ip_port = settings.ip, settings.ip_port
-    params.timeout = settings.timeout_s
-    if kind is not board:
-        params.master_board, params.file = board.board_id, settings.file
-    return params
 
 
 def _scan(path: str, board: Board) -> tuple[int, float]:
@@ -375,14 +278,6 @@ def _scan(path: str, board: Board) -> tuple[int, float]:
             f"{os.path.basename(path)!r}. Name the board that recorded it."
         )
     return n, longest_s
-
-
-def _connection(settings: BoardSettings, bare: bool = False) -> str:
-    """Return how the board is connected, for a message or an identifier."""
-    given = [(option, getattr(settings, field)) for field, option in OPTIONS.items() if getattr(settings, field)]
-    if bare:
-        return ",".join(str(value) for _, value in given) or "any"
-    return " and ".join(f"{option} {value}" for option, value in given) or "its connection"
 
 
 def _reason(error: Exception) -> str:
