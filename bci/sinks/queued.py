@@ -148,7 +148,7 @@ class QueuedSink:
             return Delivery(self._n_sent, self._n_dropped, self._n_refused, n_left)
 
     def events(self) -> list[Event]:
-        """Return what has happened to the sink since the last call: ``sink_failed``, ``sink_recovered``, ``overflow``.
+        """Return ``sink_failed``, ``sink_recovered`` and ``sink_overflow`` events since the last call.
 
         A lasting overflow is told at once and then every `REPORT_EVERY_S`, with the number dropped since.
         """
@@ -157,7 +157,7 @@ class QueuedSink:
             n_new, now = self._n_dropped - self._n_reported, self._clock()
             if n_new and (told or now - self._reported_s >= REPORT_EVERY_S):
                 self._n_reported, self._reported_s = self._n_dropped, now
-                told.append(Event("overflow", now, {"sink": self.name, "n_dropped": n_new}))
+                told.append(Event("sink_overflow", now, {"sink": self.name, "n_dropped": n_new}))
             return told
 
     def _put(self, lane: deque[Item], call: Callable[[], None], number: int | None = None) -> None:

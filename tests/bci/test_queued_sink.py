@@ -135,7 +135,7 @@ def test_a_lasting_overflow_is_told_at_once_and_then_seldom(receiver):
     for index in range(4):
         sink.prediction(output_of(index))
     (event,) = sink.events()
-    assert (event.kind, event.time, event.fields) == ("overflow", 100.0, {"sink": "slow", "n_dropped": 3})
+    assert (event.kind, event.time, event.fields) == ("sink_overflow", 100.0, {"sink": "slow", "n_dropped": 3})
     sink.prediction(output_of(4))
     now_s = 109.9
     assert sink.events() == []
