@@ -51,8 +51,8 @@ class Row:
     disturbed_s : float
         From the return of the samples to the end of the last such window with more than `CLEAN` times the peak before.
     recovery_s : float
-        From the return of the samples to the first window from which on all is offered as good, and is; None if there is
-        none.
+        From the return of the samples to the first window from which on all is offered as good, and is; None if
+        there is none.
     """
 
     fault: str

@@ -6,6 +6,7 @@ import json
 import signal
 import subprocess
 import sys
+import threading
 import uuid
 from collections import Counter
 from dataclasses import dataclass, field
@@ -22,8 +23,10 @@ from bci.errors import BciError
 from bci.events import Event
 from bci.identity import Identity
 from bci.pipeline import PipelineSpec, Window
+from bci.recorder import Recorder, RecordingName
 from bci.session import Session, SessionSettings, Summary
 from bci.sources.lsl_source import LslSource
+from bci.sources.recording import open_recording
 from bci.stages.filters import Bandpass
 from bci.stages.quality import MaskBad
 
@@ -33,8 +36,9 @@ SECONDS = 32.0
 SEIZURE = (16.0, 24.0)
 SILENCE_S = 0.5
 END_S = 20.0  # for a sender to leave after the session
-# judged four times a second, so that an artefact is known as one before an alarm can be raised; the noise is white
-QUALITY = MaskBad(hop_s=0.25, bad_after=1, good_after=8, min_valid_channels=2, max_high_ratio=100.0)
+# judged four times a second, so that an artefact is known as one before an alarm can be raised, and distrusted for
+# longer than the filter rings; the noise is white
+QUALITY = MaskBad(hop_s=0.25, bad_after=1, good_after=16, min_valid_channels=2, max_high_ratio=100.0)
 
 
 def decoder() -> Decoder:
@@ -44,9 +48,10 @@ def decoder() -> Decoder:
 
 
 class Tape:
-    """Recorder and sink: every sample as it arrived, every prediction, every event."""
+    """Recorder and sink: every sample as it arrived, every prediction, every event; and the real recorder behind it."""
 
-    def __init__(self) -> None:
+    def __init__(self, recorder: Recorder) -> None:
+        self.recorder = recorder
         self.counts: list[np.ndarray] = []
         self.stamps: list[np.ndarray] = []
         self.arrivals: list[tuple[float, int]] = []
@@ -56,8 +61,10 @@ class Tape:
     def open(self, info: Any) -> None:
         if hasattr(info, "signal"):  # the description of a stream; a sink gets that of the session
             self._row = info.signal.names.index(COUNTER)
+            self.recorder.open(info)
 
     def samples(self, received: Any) -> None:
+        self.recorder.samples(received)
         self.counts.append(received.data[self._row].astype(np.int64))
         self.stamps.append(received.times.copy())
         self.arrivals.append((received.received_s, received.times.size))
@@ -70,7 +77,19 @@ class Tape:
         self.events.append(event)
 
     def close(self) -> None:
-        pass
+        self.recorder.close()
+
+    def recorded(self) -> np.ndarray:
+        """Return the counter in all files of the recording, in order, where something was recorded."""
+        counts = [np.empty(0, np.int64)]
+        for path in self.recorder.recorded().paths:
+            recording = open_recording(path, picks="all")
+            row, kept = recording.signal.names.index(COUNTER), np.ones(recording.n_samples, dtype=bool)
+            for start, stop in recording.gaps:
+                kept[start:stop] = False
+            counts.append(recording.read(0, recording.n_samples)[row, kept].astype(np.int64))
+            recording.close()
+        return np.concatenate(counts)
 
 
 @dataclass
@@ -94,7 +113,7 @@ class Outcome:
 
     def kinds(self) -> dict[str, int]:
         """Return how many events there were of each kind, but for what comes in every session."""
-        usual = ("status", "ended", "alarm_on", "alarm_off")
+        usual = ("status", "ended", "alarm_on", "alarm_off", "recording")
         return dict(Counter(event.kind for event in self.tape.events if event.kind not in usual))
 
     def lost(self, *kinds: str) -> np.ndarray:
@@ -131,18 +150,21 @@ class Scenario:
     speed: float = SPEED
     settings: dict[str, Any] = field(default_factory=dict)
     source: dict[str, Any] = field(default_factory=dict)
-    successor: tuple[str, ...] | None = None  # arguments of a sender that is started when the first one has ended
+    successor: tuple[str, ...] | None = None  # arguments of a sender that is started when the first one has gone
 
     def play(self, folder: Path) -> Outcome:
         """Run the scenario to its end."""
         name = f"chaos-{uuid.uuid4().hex[:8]}"
-        log, tape = folder / f"{name}.jsonl", Tape()
+        log = folder / f"{name}.jsonl"
+        tape = Tape(Recorder(folder / name, RecordingName(), pylsl.local_clock))
         arguments = [name, f"--seconds={self.seconds}", f"--speed={self.speed}"]
         if self.seizure is not None:
             arguments += ["--seizure", *map(str, self.seizure)]
         faults = [f"--fault={fault}" for fault in self.faults]
         command = [sys.executable, "-m", "tests.chaos.sender", *arguments]
         senders = [start([*command, *faults, f"--fault-seed={self.seed}", f"--fault-log={log}"])]
+        follower = threading.Thread(target=self._follow, args=(senders, command))
+        follower.start()
         settings = SessionSettings(name, **{"silence_s": SILENCE_S, "start_timeout_s": 30.0} | self.settings)
         session = Session(
             LslSource(name, resolve_timeout_s=30.0, **self.source),
@@ -153,6 +175,7 @@ class Scenario:
             [tape],
             pylsl.local_clock,
             recorder=tape,
+            watches=[tape.recorder.events],
         )
         summary, error = None, None
         try:
@@ -160,9 +183,16 @@ class Scenario:
         except BciError as caught:
             error = caught
         finally:
+            follower.join()
             codes = [end(sender) for sender in senders]
         injected = [json.loads(line) for line in log.read_text().splitlines()[1:]] if log.exists() else []
         return Outcome(tape, summary, error, injected, codes)
+
+    def _follow(self, senders: list[subprocess.Popen[bytes]], command: list[str]) -> None:
+        """Start the successor when the first sender has gone."""
+        if self.successor is not None:
+            senders[0].wait()
+            senders.append(start([*command, *self.successor]))
 
 
 def start(command: list[str]) -> subprocess.Popen[bytes]:

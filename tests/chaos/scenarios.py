@@ -15,15 +15,17 @@ WHOLE = {
     "clock forward": Scenario(("clock_jump:10,2.0003",)),
     "fast clock": Scenario(("rate_drift:1%",), seconds=64.0),
     "duplicates": Scenario(("duplicate:0.05",)),
-    "reordered": Scenario(("reorder:0.05",)),
     "one NaN": Scenario(("nan:8,2,C3",)),
     "all NaN": Scenario((f"nan:8,2,{EEG}",)),
     "all NaN in the seizure": Scenario((f"nan:18,2,{EEG}",)),
     "flat": Scenario((f"flat:8,3,{EEG}",)),
-    "flat in the seizure": Scenario((f"flat:18,3,{EEG}",)),
+    "flat in the seizure": Scenario((f"flat:18,1,{EEG}",)),
     "step": Scenario((f"dc:10.1,20000,{EEG}",)),
 }
 """Nothing is lost: every sample arrives."""
+
+REORDERED = {"reordered": Scenario(("reorder:0.05",))}
+"""Every sample arrives, but some after their place was given up."""
 
 LOSSES = {
     "1 % of chunks": Scenario(("drop:0.01",), seed=1),
@@ -37,4 +39,32 @@ LOSSES = {
 }
 """What the sender does not send; the session goes on."""
 
-SCENARIOS = WHOLE | LOSSES
+GOING_ON = WHOLE | REORDERED | LOSSES
+
+RETURNS = {
+    "restart": Scenario(("restart:8,4",)),
+    "restart without an id": Scenario(("restart:8,4", "anonymous")),
+    "restart with another id": Scenario(("restart:8,4,id",)),
+    "restart in another order": Scenario(("restart:8,4,order",)),
+    "restart in the seizure": Scenario(("restart:17.5,3",)),
+    "step in a restart": Scenario(("restart:8,4", f"dc:10,20000,{EEG}")),
+    "restart as another, then as itself": Scenario(
+        ("restart:4,2,count", "restart:9,1"), settings={"on_mismatch": "wait"}
+    ),
+    "killed and started again": Scenario(("kill:8",), successor=("--start=10", "--now")),
+    "killed and started again without an id": Scenario(
+        ("kill:8", "anonymous"), successor=("--start=10", "--now", "--fault=anonymous")
+    ),
+}
+"""The sender goes and comes back; the session goes on."""
+
+ENDS = {
+    "restart with half the rate": Scenario(("restart:8,2,rate",)),
+    "restart with a channel less": Scenario(("restart:8,2,count",)),
+    "restart with other names": Scenario(("restart:8,2,names",)),
+    "killed for good": Scenario(("kill:8",), settings={"reconnect_s": 1.0}),
+    "killed with nobody waiting": Scenario(("kill:8",), settings={"reconnect_s": 0.0}),
+}
+"""The sender does not come back, or as another; the session ends and says why."""
+
+SCENARIOS = GOING_ON | RETURNS | ENDS

@@ -8,7 +8,7 @@ import pytest
 from apps.bench.counted import SFREQ
 from bci.decision import State
 from tests.chaos.rig import HOP_S, SECONDS, SEIZURE, SPEED, WINDOW_S
-from tests.chaos.scenarios import LOSSES, SCENARIOS, WHOLE
+from tests.chaos.scenarios import GOING_ON, LOSSES, WHOLE
 
 pytestmark = [pytest.mark.lsl, pytest.mark.timeout(180)]
 
@@ -21,7 +21,7 @@ def each(*names):
     return pytest.mark.parametrize("name", names)
 
 
-@each(*SCENARIOS)
+@each(*GOING_ON)
 def test_the_session_outlives_the_fault_and_decodes_to_the_end(outcome, name):
     assert outcome.error is None
     assert outcome.summary.ended == "end of stream"
@@ -50,13 +50,24 @@ def test_every_loss_is_reported_with_its_count_and_times(outcome, name):
     np.testing.assert_allclose([times[1:] for times in reported], [times[1:] for times in truth], atol=SAME_TIME_S)
 
 
-@each(*SCENARIOS)
+@each(*GOING_ON)
+def test_the_recording_holds_every_sample_that_arrived(outcome, name):
+    """Once and in order, gaps left out; what came too late for its place is told, not recorded."""
+    late = sum(event.fields["n_samples"] for event in outcome.events("late"))
+    recorded = outcome.tape.recorded()
+    assert np.diff(recorded).min() > 0
+    assert recorded.size == np.unique(outcome.counts).size - late
+    assert np.isin(recorded, outcome.counts).all()
+    assert outcome.tape.recorder.recorded().n_missed == 0
+
+
+@each(*GOING_ON)
 def test_predictions_count_samples_as_the_sender_does(outcome, name):
     """Also across losses, repetitions and jumps of the clock."""
     assert outcome.misnumbered() == []
 
 
-@each(*SCENARIOS)
+@each(*GOING_ON)
 def test_one_alarm_is_raised_and_cleared_and_by_the_seizure(outcome, name):
     alarms = outcome.events("alarm_on", "alarm_off")
     assert [e.kind for e in alarms] == ["alarm_on", "alarm_off"]
@@ -115,6 +126,16 @@ def test_samples_that_come_twice_are_reported_and_decoded_once(outcome, name):
     assert n_injected > 100
     assert sum(event.fields["n_samples"] for event in outcome.events("duplicate")) == n_injected
     assert outcome.tape.predictions[-1].last_sample < SECONDS * SFREQ
+
+
+@each("reordered")
+def test_samples_that_come_late_are_told_as_a_gap_and_as_late(outcome, name):
+    """Their place was filled when they did not come, so they are not decoded; nothing is counted twice."""
+    n_injected = outcome.lost("reorder").size
+    assert n_injected > 100
+    assert sum(event.fields["n_lost"] for event in outcome.events("gap")) == n_injected
+    assert sum(event.fields["n_samples"] for event in outcome.events("late")) == n_injected
+    np.testing.assert_array_equal(np.sort(outcome.counts), np.arange(round(SECONDS * SFREQ)))
 
 
 @each("one NaN", "all NaN", "all NaN in the seizure")
