@@ -88,6 +88,7 @@ class Board:
     time_row: int
 
 
+@cache
 def load_brainflow() -> Any:
     """Return BrainFlow's ``board_shim`` with its library loaded."""
     with warnings.catch_warnings():
