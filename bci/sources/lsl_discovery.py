@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import time
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import pylsl
@@ -13,6 +14,7 @@ from pylsl.util import TimeoutError as LslTimeout
 from bci.errors import ChannelMismatch, StreamError, StreamNotFound, UsageError
 
 _KEY = re.compile(r"[A-Za-z_][\w/]*")
+_MADE_UP_ID = re.compile(r"-?\d{15,20}")  # the hash that pylsl takes where a sender names no source_id
 _POLL_S = 0.01
 _LIST_WAIT_S = 1.0
 _MAX_SHOWN = 80
@@ -105,18 +107,47 @@ def predicate(query: str) -> str:
     return " and ".join(terms)
 
 
-class Search:
-    """Looks for streams in the background, so that opening one need not wait until others have had time to answer.
+def same_stream(query: str, info: pylsl.StreamInfo) -> str:
+    """Return the XPath predicate for a stream that was lost: by type, and by its ``source_id`` if it has one.
+
+    An identifier that pylsl has made up is none: it is another one after a restart. Without one the stream is known by
+    its name, and by what the user asked for.
 
     Parameters
     ----------
     query : str
         As for `predicate`.
+    info : pylsl.StreamInfo
+        The stream as it was.
+
+    Returns
+    -------
+    predicate : str
+    """
+    terms = [f"type={literal(info.type())}"]
+    if info.source_id() and not _MADE_UP_ID.fullmatch(info.source_id()):
+        terms.append(f"source_id={literal(info.source_id())}")
+    else:
+        terms += [f"name={literal(info.name())}", predicate(query)]
+    return " and ".join(terms)
+
+
+class Search:
+    """Looks for streams in the background, so that opening one need not wait until others have had time to answer.
+
+    A stream that answers over several network cards is one stream: liblsl knows it by its uid.
+
+    Parameters
+    ----------
+    query : str
+        As for `predicate`.
+    condition : str or None, default=None
+        XPath predicate to look for instead of the query's own.
     """
 
-    def __init__(self, query: str):
+    def __init__(self, query: str, condition: str | None = None):
         self._query = query
-        self._resolver = pylsl.ContinuousResolver(pred=predicate(query))
+        self._resolver = pylsl.ContinuousResolver(pred=predicate(query) if condition is None else condition)
 
     def first(self, timeout_s: float) -> pylsl.StreamInfo:
         """Return the first stream that answers, without its extended description.
@@ -154,15 +185,54 @@ class Search:
             )
         return infos[0]
 
-    def need_one(self) -> None:
+    def another(self, timeout_s: float, known: Collection[str]) -> pylsl.StreamInfo | None:
+        """Return the stream that answers and is not known, at the latest after `timeout_s`; None if there is none.
+
+        Parameters
+        ----------
+        timeout_s : float
+            Longest wait, in seconds; what answers first is returned.
+        known : collection of str
+            Identifiers (``uid``) of streams that are not meant.
+
+        Returns
+        -------
+        info : pylsl.StreamInfo or None
+
+        Raises
+        ------
+        StreamError
+            If several answer.
+        """
+        until = pylsl.local_clock() + timeout_s
+        while True:
+            answers = [info for info in _readable(self._resolver) if info.uid() not in known]
+            if len(answers) == 1:
+                return answers[0]
+            if pylsl.local_clock() >= until:
+                break
+            time.sleep(_POLL_S)
+        self.need_one(known)
+        return None
+
+    def uids(self) -> set[str]:
+        """Return the identifiers of all streams that have answered."""
+        return {info.uid() for info in _readable(self._resolver)}
+
+    def need_one(self, known: Collection[str] = ()) -> None:
         """Check that no second stream has answered.
+
+        Parameters
+        ----------
+        known : collection of str, default=()
+            Identifiers (``uid``) of streams that do not count.
 
         Raises
         ------
         StreamError
             If one has; lists all.
         """
-        answers = _readable(self._resolver)
+        answers = [info for info in _readable(self._resolver) if info.uid() not in known]
         if len(answers) > 1:
             listed = ", ".join(sorted(str(found(info)) for info in answers))
             alike = len({(info.source_id(), info.hostname()) for info in answers}) == 1

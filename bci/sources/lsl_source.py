@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import math
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -13,10 +14,10 @@ import pylsl
 from pylsl.util import LostError
 from pylsl.util import TimeoutError as LslTimeout
 
-from bci.errors import StreamError, StreamLost
+from bci.errors import ChannelMismatch, StreamError, StreamLost
 from bci.sources.base import Marker, Received, StreamInfo
 from bci.sources.lsl_description import describe, stream_name
-from bci.sources.lsl_discovery import Search, literal, printable, wait_for_results
+from bci.sources.lsl_discovery import Search, literal, printable, same_stream, wait_for_results
 from bci.sources.units import check_unit
 
 log = logging.getLogger(__name__)
@@ -28,12 +29,14 @@ _OFFSET_EVERY_S = 1.0  # liblsl measures every 5 s in its own thread; asking it 
 _SLICE_S = 0.05  # markers are looked at this often while no samples come
 _DRY_S = 0.25  # without samples this long after the end marker, nothing is on its way any more
 _OPEN_TIMEOUT_S = 5.0
+_REOPEN_TIMEOUT_S = 2.0  # meanwhile the session does nothing else
+_SUSPECT_S = 5.0  # without samples this long, another sender may have taken this one's place
 _MAX_MARKER_BYTES = 65536
 _MAX_MARKERS_PER_READ = 1000
 
 
 class LslSource:
-    """Samples (and markers) of one LSL stream.
+    """Samples (and markers) of one LSL stream, which is found again after it was lost.
 
     Parameters
     ----------
@@ -61,7 +64,10 @@ class LslSource:
         self._query, self._unit, self._resolve_timeout_s = query, unit, resolve_timeout_s
         self._inlet: Any = None
         self._markers: Any = None
-        self.n_received = 0
+        self._search: Search | None = None  # for a stream that was lost
+        self._same: str | None = None  # what the open stream is known by
+        self._refused: set[str] = set()
+        self.n_received = self._n_before = 0
 
     def open(self) -> StreamInfo:
         """Wait for the stream, check its description and subscribe.
@@ -82,29 +88,85 @@ class LslSource:
             If it leaves meanwhile.
         """
         search = Search(self._query)
-        found = search.first(self._resolve_timeout_s)
+        info = self._connect(search, search.first(self._resolve_timeout_s), _anything)
+        self.n_received = 0
+        return info
+
+    def reopen(self, timeout_s: float, accept: Callable[[StreamInfo], None]) -> StreamInfo | None:
+        """Look for the lost stream and go on with it: by its ``source_id`` if it has one, else by name and type.
+
+        Parameters
+        ----------
+        timeout_s : float
+            Longest wait, in seconds; a stream that has answered is then opened, which takes about 0.7 s more.
+        accept : callable
+            Raises a `ChannelMismatch` for a stream that is another; that one is not offered again.
+
+        Returns
+        -------
+        info : StreamInfo or None
+            None if it has not answered.
+
+        Raises
+        ------
+        ChannelMismatch
+            From `accept`, or if the description is not that of a signal.
+        StreamError
+            If several answer.
+        StreamLost
+            If it leaves meanwhile, or was never open.
+        """
+        if self._same is None:
+            raise StreamLost(f"Stream {self._query!r} must have been open to be found again. Call open() first.")
+        if self._search is None:
+            self.close()
+            self._search = Search(self._query, self._same)
+        found = self._search.another(timeout_s, self._refused)
+        if found is None:
+            return None
+        try:
+            info = self._connect(self._search, found, accept, _REOPEN_TIMEOUT_S)
+        except ChannelMismatch:
+            self._refused.add(found.uid())
+            raise
+        self._search = None
+        return info
+
+    def _connect(
+        self,
+        search: Search,
+        found: pylsl.StreamInfo,
+        accept: Callable[[StreamInfo], None],
+        timeout_s: float = _OPEN_TIMEOUT_S,
+    ) -> StreamInfo:
+        """Check the description of a stream and subscribe to it."""
         inlet = pylsl.StreamInlet(found, max_buflen=_BUFFER_S, recover=False)
         try:
-            full = inlet.info(_OPEN_TIMEOUT_S)
-            self._description = describe(full, self._unit)
+            full = inlet.info(timeout_s)
+            description = describe(full, self._unit)
+            accept(description.info)
             companion = _Companion(full)
-            # before the subscription, so that no sample waits for it; takes 0.6 s, in which other streams can answer
-            self._offset = ClockOffset(inlet.time_correction(_OPEN_TIMEOUT_S))
-            search.need_one()
+            if self._same is not None:  # samples wait for the measurement rather than being lost once more
+                inlet.open_stream(timeout_s)
+            # at first before the subscription, so that no sample waits; in these 0.6 s other streams can answer
+            self._offset = ClockOffset(inlet.time_correction(timeout_s))
+            search.need_one(self._refused)
             self._markers = companion.open()
-            inlet.open_stream(_OPEN_TIMEOUT_S)
+            inlet.open_stream(timeout_s)
         except (LostError, LslTimeout) as error:
             self._markers = None
             raise StreamLost(
                 f"Stream {stream_name(found)} must stay while it is opened, got: {error} Start the sender again."
             ) from error
-        self._inlet = inlet
+        self._inlet, self._description = inlet, description
+        self._uid, self._same = full.uid(), same_stream(self._query, full)
+        self._successor: Search | None = None
         self._offset_at = pylsl.local_clock()
-        info = self._description.info
+        info = description.info
         n = max(1, math.ceil(_MAX_READ_S * info.signal.sfreq))
-        self._rows = np.empty((n, self._description.n_sent), inlet.np_dtype)
+        self._rows = np.empty((n, description.n_sent), inlet.np_dtype)
         self._chunk_size = n  # unknown yet: the first read waits a little for more
-        self.n_received = 0
+        self._n_before = self.n_received
         self._n_announced: int | None = None  # by the end marker
         self._last_arrival = self._offset_at
         return replace(info, annotated=self._markers is not None)
@@ -124,7 +186,8 @@ class LslSource:
         Raises
         ------
         StreamLost
-            If the sender has gone away without an end marker, or the source is not open.
+            If the sender has gone away without an end marker, or has silently been replaced by another with its
+            identity, or the source is not open.
         StreamError
             If a stamp is not a finite number.
         """
@@ -146,21 +209,42 @@ class LslSource:
             if len(stamps):
                 self._check_stamps(stamps)
                 self.n_received += len(stamps)
-                self._last_arrival = now
+                self._last_arrival, self._successor = now, None
             markers = self._read_markers()
             ended = self._n_announced is not None and (
-                self.n_received >= self._n_announced or now - self._last_arrival > _DRY_S
+                self.n_received - self._n_before >= self._n_announced or now - self._last_arrival > _DRY_S
             )
+            if not len(stamps) and now - self._last_arrival > _SUSPECT_S:
+                self._look_for_successor()
             left_s -= wait_s
             if len(stamps) or markers or ended or left_s <= 0:
                 received = self._received(rows, stamps, now, markers, ended)
                 self._refresh_offset(now)
                 return received
 
+    def _look_for_successor(self) -> None:
+        """Notice a sender that was replaced while its connection seems alive, as after a power cut.
+
+        Raises
+        ------
+        StreamLost
+            If another stream answers in place of this one.
+        """
+        if self._successor is None:
+            self._successor = Search(self._query, self._same)
+            return
+        uids = self._successor.uids()
+        if self._uid not in uids and uids - self._refused:
+            raise StreamLost(
+                f"Stream {self._query!r} must go on sending, got another one in its place after {self.n_received} "
+                "samples. Reconnect."
+            )
+
     def close(self) -> None:
         """Let go of the stream; may be called twice."""
         self._inlet = None
         self._markers = None
+        self._successor = self._search = None
 
     def _pull(self, wait_s: float) -> tuple[np.ndarray, np.ndarray]:
         """Wait for a sample, and return it with the others of its chunk, if chunks go on as they were."""
@@ -253,6 +337,10 @@ def parse_marker(text: bytes, time: float) -> Marker | None:
     if kind == "end" and (type(n_samples) is not int or n_samples < 0):
         return None
     return Marker(kind, time, fields)
+
+
+def _anything(info: StreamInfo) -> None:
+    """Accept any stream."""
 
 
 class ClockOffset:
