@@ -24,6 +24,7 @@ from bci.sources.brainflow_source import BrainFlowSource
 from offline.score import score_recording
 from tests.bci.brainflow_files import SIGNAL, extend, pipeline, read_back, record
 from tests.bci.scripted import Tape
+from tests.bci.test_session_events import documented
 from tests.bundles import noise, write_random_bundle
 
 N_SAMPLES = 2100
@@ -110,6 +111,7 @@ def test_live_equals_offline(played):
 
 def test_a_board_tells_its_battery_once(played):
     (battery,) = [event for event in played.tape.events() if event.kind == "battery"]
+    assert set(battery.fields) == documented()["battery"]
     assert battery.fields["board"] == "synthetic"
     assert 0 <= battery.fields["level"] <= 100
 
