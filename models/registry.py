@@ -21,6 +21,7 @@ _BUILDERS = {
     "eegnet_ssvep": "models.eegnet:eegnet_ssvep",
     "mel_cnn": "models.mel_cnn:mel_cnn",
     "mel_cnn_reference": "models.mel_cnn:mel_cnn_reference",
+    "mel_tcn": "models.mel_tcn:mel_tcn",
     "tangent_cca": "models.riemann:tangent_cca",
     "cca_net": "models.cca_net:cca_net",
 }
@@ -107,7 +108,8 @@ def build(spec: ModelSpec) -> nn.Module:
     -------
     model : nn.Module
         In training mode. ``model.input_shape`` is the shape of one window, without the batch axis;
-        ``model.eager_only``, where there is one, says why the model cannot be converted to ONNX.
+        ``model.eager_only``, where there is one, says why the model cannot be converted to ONNX. A model with ``step``
+        is served frame by frame with its state, see `models.causal`.
 
     Raises
     ------

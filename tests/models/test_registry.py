@@ -21,6 +21,7 @@ EXAMPLES = {
     "eegnet_ssvep": SIGNAL,
     "mel_cnn": FRAMES,
     "mel_cnn_reference": FRAMES,
+    "mel_tcn": FRAMES,
     "tangent_cca": SIGNAL | {"n_channels": 24, "n_bands": 3, "freqs": (13.0, 21.0, 17.0)},
     "cca_net": SIGNAL | {"n_channels": 16, "n_bands": 2, "freqs": (13.0, 21.0, 17.0)},
 }
