@@ -15,7 +15,6 @@ both: each tag holds the position of the next.
 
 from __future__ import annotations
 
-import errno
 import os
 from collections.abc import Sequence
 from datetime import datetime
@@ -24,7 +23,7 @@ from pathlib import Path
 import numpy as np
 
 from bci import fif_tags as fif
-from bci.errors import SpecError
+from bci.errors import RecordingError, SpecError
 from bci.fif_header import annotation_block
 from bci.sources.base import Annotation
 
@@ -58,7 +57,10 @@ class _File:
         start, whole = self.size, b"".join(tags)
         anchor = start + len(whole)
         if anchor + fif.HEADER_BYTES > fif.LARGEST:
-            raise OSError(errno.EFBIG, os.strerror(errno.EFBIG), str(self.path))
+            raise RecordingError(
+                f"A FIF file needs positions up to {fif.LARGEST}, got {anchor}: too many gaps to begin another file. "
+                "Begin another recording."
+            )
         try:
             self._write(whole + fif.tag(fif.NOP, following=start))
             _write_at(self._fd, fif.word(anchor), self._open_end)
@@ -140,6 +142,8 @@ class FifWriter:
         ------
         OSError
             If they could not be written. The file ends with the sample before, and can go on with any later one.
+        RecordingError
+            If the file has no place for them, and they begin with a gap: the next file cannot.
         SpecError
             If they do not come after those before, or do not fit.
         """

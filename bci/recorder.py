@@ -87,7 +87,8 @@ class Recorder:
         self._changed = threading.Condition()  # guards all below
         self._queue: deque[Item] = deque()
         self._n_queued = self._n_lines = 0  # samples; marks and lines
-        self._n_dropped = self._n_dropped_lines = self._n_told = 0
+        self._n_dropped = self._n_dropped_lines = 0
+        self._n_told = (0, 0)
         self._told_s = -float("inf")
         self._events: list[Event] = []
         self._closing = False
@@ -136,15 +137,16 @@ class Recorder:
     def events(self) -> list[Event]:
         """Return what has happened to the recording since the last call; from any thread.
 
-        ``recording``, ``disk_full``, ``record_failed``, ``record_resumed`` and ``overflow``: a lasting one is told at
-        once and then every `REPORT_EVERY_S`, with the number of samples and lines dropped since.
+        ``recording``, ``disk_full``, ``record_failed``, ``record_resumed`` and ``record_overflow``: a lasting one
+        is told at once and then every `REPORT_EVERY_S`, with the samples and lines dropped since.
         """
         with self._changed:
             told, self._events = self._events, []
-            n_new, now = self._n_dropped + self._n_dropped_lines - self._n_told, self._clock()
-            if n_new and (self._closing or now - self._told_s >= REPORT_EVERY_S):
-                self._n_told, self._told_s = self._n_told + n_new, now
-                told.append(Event("overflow", now, {"sink": "recorder", "n_dropped": n_new}))
+            n_dropped, now = (self._n_dropped, self._n_dropped_lines), self._clock()
+            if n_dropped != self._n_told and (self._closing or now - self._told_s >= REPORT_EVERY_S):
+                n_samples, n_lines = n_dropped[0] - self._n_told[0], n_dropped[1] - self._n_told[1]
+                self._n_told, self._told_s = n_dropped, now
+                told.append(Event("record_overflow", now, {"n_samples": n_samples, "n_lines": n_lines}))
             return told
 
     def recorded(self) -> Recorded:

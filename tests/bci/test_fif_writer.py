@@ -13,8 +13,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bci import fif_tags
 from bci.chunk import Signal
-from bci.errors import SpecError
+from bci.errors import RecordingError, SpecError
 from bci.fif_header import fif_header, fif_suffix
 from bci.fif_writer import FifWriter
 from bci.sources.base import Annotation, StreamInfo
@@ -266,3 +267,16 @@ def test_what_does_not_fit_is_refused(tmp_path):
     with pytest.raises(SpecError, match="a limit of 1 to 2000000000 bytes, got 3000000000"):
         writer(tmp_path / "b_eeg.fif", max_bytes=3_000_000_000)
     fif.close()
+
+
+def test_positions_that_the_format_cannot_hold_are_refused(tmp_path, monkeypatch):
+    """Only gaps after single samples lead there: a file cannot begin with one."""
+    path = tmp_path / "a_eeg.fif"
+    fif = writer(path)
+    fif.append(0, counted(3))
+    monkeypatch.setattr(fif_tags, "LARGEST", path.stat().st_size + 10)
+    with pytest.raises(RecordingError, match=r"needs positions up to \d+, got \d+: too many gaps .* another recording"):
+        fif.append(5, counted(1, start=5))
+    monkeypatch.undo()
+    fif.close()
+    np.testing.assert_array_equal(values(path), counted(3))

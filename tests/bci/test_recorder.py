@@ -276,8 +276,8 @@ def test_a_slow_disk_never_makes_anybody_wait(tmp_path, monkeypatch):
     feed.send(128, 256)
     assert disk.waiting.wait(20.0)
     feed.send(256, 1000)  # with what is being written, 256 fit; returns at once
-    overflow = [event for event in rec.events() if event.kind == "overflow"]
-    assert [event.fields for event in overflow] == [{"sink": "recorder", "n_dropped": 872 - 256}]
+    overflow = [event for event in rec.events() if event.kind == "record_overflow"]
+    assert [event.fields for event in overflow] == [{"n_samples": 872 - 256, "n_lines": 0}]
     disk.open.set()
     wait_for(lambda: rec.recorded().n_written == 384)
     feed.send(1000, 1064)
