@@ -198,7 +198,8 @@ def alarm_spans(
 ) -> list[Span]:
     """Return when the alarm of a decision is on, over a whole recording at once.
 
-    Equal to stepping `bci.decision.Decision` through the recording, and fast enough to try many settings.
+    Equal to stepping `bci.decision.Decision` through a recording without gaps or faults, and fast enough to try many
+    settings. A latch is left out: an alarm ends with its cause, as if it were acknowledged at once.
 
     Parameters
     ----------

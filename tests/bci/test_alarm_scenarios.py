@@ -1,9 +1,8 @@
 """What happens at the bedside, written out by hand: one character for each prediction or act.
 
-In: ``H`` 0.9 (causes the alarm), ``m`` 0.6 (between the thresholds), ``l`` 0.1, ``T`` and
-``t`` 0.8 and 0.4 (the thresholds), ``F`` fault, ``S`` settling, ``X``
-stream lost, ``_`` a gap (the next prediction is two hops after the last), ``A`` acknowledge, ``M`` mute for two hops,
-``0`` end the mute.
+In: ``H`` 0.9 (causes the alarm), ``m`` 0.6 (between the thresholds), ``l`` 0.1, ``T`` and ``t`` 0.8 and 0.4 (the
+thresholds), ``F`` fault, ``S`` settling, ``X`` stream lost, ``_`` a gap (the next prediction is two hops after the
+last), ``A`` acknowledge, ``M`` mute for two hops, ``0`` end the mute.
 
 Out, first row: ``-`` ok, ``w`` warning, ``A`` alarm, ``L`` one that waits to be acknowledged, ``a`` acknowledged alarm,
 ``F`` fault, ``s`` settling. Second row, events: ``+`` on, ``!`` off, ``f`` fault, ``.`` none. Third row, what is heard:
