@@ -5,6 +5,8 @@ from __future__ import annotations
 import itertools
 import json
 import os
+import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -73,8 +75,10 @@ class Counter:
         self._outlet = None
 
 
-def start(*options):
-    command = [sys.executable, "-m", "apps", *map(str, options)]
+def start(*options, max_bytes=None):
+    """Start a command, which may write only files of `max_bytes`."""
+    limit = [] if max_bytes is None else ["prlimit", f"--fsize={max_bytes}"]
+    command = [*limit, sys.executable, "-m", "apps", *map(str, options)]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
@@ -145,6 +149,19 @@ def test_a_killed_session_lacks_at_most_the_last_second(model, tmp_path):
     about = json.loads(path.with_suffix(".json").read_text())
     assert about["Decoder"]["bundle"] == "tiny"
     assert about["IsComplete"] is False
+
+
+@pytest.mark.skipif(shutil.which("prlimit") is None, reason="needs prlimit of util-linux")
+def test_decoding_goes_on_when_nothing_more_can_be_written(model, tmp_path):
+    with Counter() as sender:
+        options = ("--stream", sender.name, "--model", model, "--record", tmp_path, "--engine", "eager")
+        returned, out, err = finish(start("run", *options, "--duration", "7", max_bytes=6000))
+    assert (returned, err) == (0, "")
+    assert "record_failed 1" in out
+    assert "received samples are missing" in out
+    assert int(re.search(r"(\d+) windows from", out)[1]) >= 12  # the last is 3 s after the failure
+    path = next(tmp_path.glob("*_eeg.fif"))
+    assert check_counter(path) > 100
 
 
 def test_a_signal_ends_a_recording_in_order(tmp_path):
