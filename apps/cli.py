@@ -12,11 +12,13 @@ from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
 from bci.errors import BciError, UsageError
+from bci.texts import printable, visible
 
 EXIT_FAILURE = 1
 EXIT_USAGE = 2
 EXIT_INTERRUPTED = 130  # 128 + SIGINT, as shells report it
 EXIT_BROKEN_PIPE = 141  # 128 + SIGPIPE
+MAX_MESSAGE = 4000  # characters: what came from outside may be long
 
 COMMANDS: dict[str, tuple[str, str]] = {
     "replay": ("apps.commands.replay", "publish a recording over LSL as if it were being recorded now"),
@@ -128,7 +130,9 @@ def guarded(run: Callable[[argparse.Namespace], int], args: argparse.Namespace, 
     """
     levels = (logging.WARNING, logging.INFO, logging.DEBUG)
     level = levels[min(getattr(args, "verbose", 0), len(levels) - 1)]
-    logging.basicConfig(level=level, format="%(levelname)s %(name)s: %(message)s")
+    handler = logging.StreamHandler()
+    handler.setFormatter(_VisibleFormatter("%(levelname)s %(name)s: %(message)s"))
+    logging.basicConfig(level=level, handlers=[handler])
     try:
         code = run(args)
         sys.stdout.flush()  # a closed pipe shows here, not in the interpreter's last flush
@@ -150,9 +154,16 @@ def guarded(run: Callable[[argparse.Namespace], int], args: argparse.Namespace, 
         return _report(error, message + hint, args, prog, EXIT_FAILURE)
 
 
+class _VisibleFormatter(logging.Formatter):
+    """Lines in which nothing steers the terminal, wherever the text came from."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return "\n".join(visible(line) for line in super().format(record).split("\n"))
+
+
 def _report(error: Exception, message: str, args: argparse.Namespace, prog: str, code: int) -> int:
     """Print an error on one line, after its traceback if ``--debug`` was given."""
     if getattr(args, "debug", False):
         traceback.print_exception(error)
-    print(f"{prog}: error: {' '.join(message.split())}", file=sys.stderr)
+    print(f"{prog}: error: {printable(' '.join(message.split()), MAX_MESSAGE)}", file=sys.stderr)
     return code

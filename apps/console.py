@@ -17,6 +17,7 @@ from bci.alarm_figures import Figures
 from bci.decision import AlarmFlags, State
 from bci.session import Session, Summary
 from bci.telemetry import Percentiles
+from bci.texts import visible
 
 if TYPE_CHECKING:
     from bci.engines.selection import EngineReport
@@ -75,7 +76,7 @@ class ConsoleView:
         """Return what is shown now."""
         output = self._session.newest
         counts = self._session.telemetry.counts
-        head = Text(self._title, style="bold")
+        head = Text(visible(self._title), style="bold")
         if output is None:
             return Group(head, Text(f"waiting for the first window… {counts['samples']} samples"))
         p = output.prediction
@@ -84,7 +85,7 @@ class ConsoleView:
         table = Table.grid(padding=(0, 1))
         for name, probability in zip(self._classes, p.probabilities, strict=True):
             filled = round(BAR * float(probability)) if math.isfinite(probability) else 0
-            table.add_row(escape(name), "█" * filled + "░" * (BAR - filled), f"{probability:.3f}")
+            table.add_row(escape(visible(name)), "█" * filled + "░" * (BAR - filled), f"{probability:.3f}")
         latency = self._session.telemetry.latency
         total, engine = latency["total"].percentiles(), latency["engine"].percentiles()
         line = (
@@ -144,7 +145,8 @@ def print_summary(summary: Summary, console: Console | None = None) -> None:
     console.print(
         f"{summary.counts['predictions']} windows from {summary.counts['samples']} samples, "
         f"{summary.n_held} values held. "
-        f"Events: {', '.join(f'{k} {n}' for k, n in events.items()) or 'none'}. Ended: {escape(summary.ended)}.",
+        f"Events: {', '.join(f'{k} {n}' for k, n in events.items()) or 'none'}. "
+        f"Ended: {escape(visible(summary.ended))}.",
         soft_wrap=True,
     )
     if summary.alarms is not None and (line := figures_line(summary.alarms)):

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bci.bundle_limits import check_counts, check_names, check_size, check_window, sha256_of
 from bci.decision import DecisionSpec
 from bci.errors import BundleError, SchemaError, SpecError
 from bci.pipeline import PipelineSpec
@@ -73,14 +74,18 @@ class Bundle:
         SchemaError
             If the model is unknown or the weights do not fit it.
         """
+        import torch
         from safetensors import SafetensorError
         from safetensors.torch import load_file
 
         from models.registry import build
 
         try:
+            weights = load_file(self.path / "weights.safetensors")
+            with torch.device("meta"):  # names and sizes must agree before memory is taken for them
+                build(self.model).load_state_dict(weights, assign=True)
             network = build(self.model)
-            network.load_state_dict(load_file(self.path / "weights.safetensors"))
+            network.load_state_dict(weights)
         except (ValueError, RuntimeError, SafetensorError) as error:
             first = " ".join(str(error).split())
             raise SchemaError(
@@ -145,6 +150,7 @@ def load_bundle(path: Path) -> Bundle:
     manifest_file = path / "manifest.json"
     if not manifest_file.is_file():
         raise BundleError(f"{path} is not a bundle: it has no manifest.json. Make one with bci-train.")
+    check_size(manifest_file)
     text = manifest_file.read_bytes()
     try:
         manifest = json_object(text.decode(), "manifest.json")
@@ -157,7 +163,8 @@ def load_bundle(path: Path) -> Bundle:
         pipeline = PipelineSpec.from_json((path / "pipeline.json").read_text(encoding="utf-8"))
         decision = DecisionSpec.from_json((path / "decision.json").read_text(encoding="utf-8"))
         model = ModelSpec.from_json((path / "model.json").read_text(encoding="utf-8"))
-        pipeline.build()  # each stage checks its settings against the signal that reaches it
+        check_counts(pipeline, len(decision.classes), path.name)
+        running = pipeline.build()  # each stage checks its settings against the signal that reaches it
     except (ValueError, RecursionError) as error:
         raise SchemaError(f"{path.name}: {error}") from error
     if pipeline.sha256() != manifest["pipeline_sha256"]:
@@ -166,6 +173,9 @@ def load_bundle(path: Path) -> Bundle:
             f"{pipeline.sha256()[:12]}…, the manifest says {str(manifest['pipeline_sha256'])[:12]}…. "
             "Use the toolkit version that wrote it, or train the bundle again."
         )
+    check_window(running, path.name)
+    for what, found in (("class", decision.classes), ("channel", pipeline.signal.names)):
+        check_names(what, found, path.name)
     digest = hashlib.sha256(text).hexdigest()
     return Bundle(path, digest, manifest["name"], manifest, pipeline, model, decision)
 
@@ -284,12 +294,14 @@ def _check_manifest(manifest: Mapping[str, Any], where: str) -> None:
     files = manifest["files"]
     if not isinstance(manifest["name"], str) or not isinstance(files, dict) or set(files) != set(FILES):
         raise SchemaError(f"{where}: manifest.json must name the bundle and hash exactly {', '.join(FILES)}.")
+    check_names("bundle's name", [manifest["name"]], where)
 
 
 def _check_file(file: Path, wanted: object) -> None:
     if not file.is_file():
         raise BundleError(f"{file.parent.name}: {file.name} is missing. Copy the whole bundle again.")
-    found = hashlib.sha256(file.read_bytes()).hexdigest()
+    check_size(file)
+    found = sha256_of(file)
     if found != wanted:
         raise BundleError(
             f"{file.parent.name}: {file.name} was changed: its sha256 is {found[:12]}…, "

@@ -8,6 +8,7 @@ import numpy as np
 
 from bci.chunk import Signal
 from bci.errors import ChannelMismatch
+from bci.texts import printable
 
 MAX_NAMED = 8  # channel names in a message
 RATE_TOLERANCE = 1e-6  # relative
@@ -73,4 +74,4 @@ def channel_rows(
 
 def _listed(names: list[str]) -> str:
     more = len(names) - MAX_NAMED
-    return ", ".join(names[:MAX_NAMED]) + (f" and {more} more" if more > 0 else "")
+    return ", ".join(printable(name) for name in names[:MAX_NAMED]) + (f" and {more} more" if more > 0 else "")

@@ -10,9 +10,15 @@ from collections.abc import Mapping
 from typing import Any
 
 from bci.errors import SpecError
+from bci.texts import printable
 
 LARGEST = sys.float_info.max
 """Largest number that a float field takes."""
+
+LARGEST_INT = 2**63 - 1
+"""Largest number that an integer field takes: beyond it, arithmetic with floats fails."""
+
+MAX_SHOWN = 200
 
 
 def to_json(record: Any) -> str:
@@ -102,7 +108,9 @@ def _typed(value: Any, hint: Any, where: str) -> Any:
         # neither NaN nor infinite, nor an integer too large to convert
         if option is float and type(value) is not bool and isinstance(value, int | float) and abs(value) <= LARGEST:
             return float(value)
-        if option in (int, str, bool) and type(value) is option:
+        if option is int and type(value) is int and abs(value) <= LARGEST_INT:
+            return value
+        if option in (str, bool) and type(value) is option:
             return value
         if isinstance(option, str) and value == option:
             return value
@@ -115,7 +123,7 @@ def _typed(value: Any, hint: Any, where: str) -> Any:
             items = [inner[0]] * len(value) if inner[-1] is Ellipsis else list(inner)
             if len(items) == len(value):
                 return tuple(_typed(v, h, where) for v, h in zip(value, items, strict=True))
-    raise SpecError(f"{where} must be {_spelled(hint)}, got {value!r}.")
+    raise SpecError(f"{where} must be {_spelled(hint)}, got {printable(repr(value), MAX_SHOWN)}.")
 
 
 def _options(hint: Any) -> list[Any]:

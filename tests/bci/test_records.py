@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bci.errors import SpecError
-from bci.records import LARGEST, json_object, record_from_dict, record_to_dict, to_json
+from bci.records import LARGEST, LARGEST_INT, json_object, record_from_dict, record_to_dict, to_json
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,13 +41,13 @@ finite = st.floats(allow_nan=False, allow_infinity=False)
 inners = st.builds(Inner, finite, st.text())
 records = st.builds(
     Record,
-    st.integers(),
+    st.integers(-LARGEST_INT, LARGEST_INT),
     finite | st.integers(-(10**15), 10**15),
     st.text(),
     st.booleans(),
     inners,
     st.lists(st.tuples(finite, finite)).map(tuple),
-    st.tuples(st.integers(), st.text()),
+    st.tuples(st.integers(-LARGEST_INT, LARGEST_INT), st.text()),
     st.sampled_from([None, "slaney"]),
     st.none() | st.lists(st.text()).map(tuple),
     st.none() | finite,
@@ -92,6 +92,8 @@ def test_lists_become_tuples():
         ("n", True, "record: n must be int, got True"),
         ("n", "3", "record: n must be int, got '3'"),
         ("n", None, "record: n must be int, got None"),
+        ("n", LARGEST_INT + 1, "record: n must be int, got 9223372036854775808"),
+        ("n", -(10**400), r"record: n must be int, got -10{197}…"),
         ("hz", True, "record: hz must be float, got True"),
         ("hz", "1", "record: hz must be float, got '1'"),
         ("hz", float("nan"), "record: hz must be float, got nan"),
