@@ -35,6 +35,7 @@ SPEED = 4.0
 SECONDS = 32.0
 SEIZURE = (16.0, 24.0)
 SILENCE_S = 0.5
+PATIENCE_S = 60.0
 END_S = 20.0  # for a sender to leave after the session
 # judged four times a second, so that an artefact is known as one before an alarm can be raised, and distrusted for
 # longer than the filter rings; the noise is white
@@ -163,8 +164,6 @@ class Scenario:
         faults = [f"--fault={fault}" for fault in self.faults]
         command = [sys.executable, "-m", "tests.chaos.sender", *arguments]
         senders = [start([*command, *faults, f"--fault-seed={self.seed}", f"--fault-log={log}"])]
-        follower = threading.Thread(target=self._follow, args=(senders, command))
-        follower.start()
         settings = SessionSettings(name, **{"silence_s": SILENCE_S, "start_timeout_s": 30.0} | self.settings)
         session = Session(
             LslSource(name, resolve_timeout_s=30.0, **self.source),
@@ -177,12 +176,19 @@ class Scenario:
             recorder=tape,
             watches=[tape.recorder.events],
         )
+        follower = threading.Thread(target=self._follow, args=(senders, command))
+        follower.start()
+        patience = threading.Timer(
+            PATIENCE_S, session.stop
+        )  # a session that waits for ever fails its test, not the run
+        patience.start()
         summary, error = None, None
         try:
             summary = session.run()
         except BciError as caught:
             error = caught
         finally:
+            patience.cancel()
             follower.join()
             codes = [end(sender) for sender in senders]
         injected = [json.loads(line) for line in log.read_text().splitlines()[1:]] if log.exists() else []

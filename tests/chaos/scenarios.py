@@ -42,12 +42,11 @@ LOSSES = {
 GOING_ON = WHOLE | REORDERED | LOSSES
 
 RETURNS = {
-    "restart": Scenario(("restart:8,4",)),
-    "restart without an id": Scenario(("restart:8,4", "anonymous")),
-    "restart with another id": Scenario(("restart:8,4,id",)),
-    "restart in another order": Scenario(("restart:8,4,order",)),
+    "restart": Scenario(("restart:5,3",)),
+    "restart without an id": Scenario(("restart:5,3", "anonymous")),
+    "restart in another order": Scenario(("restart:5,3,order",)),
     "restart in the seizure": Scenario(("restart:17.5,3",)),
-    "step in a restart": Scenario(("restart:8,4", f"dc:10,20000,{EEG}")),
+    "step in a restart": Scenario(("restart:5,3", f"dc:6,20000,{EEG}")),
     "restart as another, then as itself": Scenario(
         ("restart:4,2,count", "restart:9,1"), settings={"on_mismatch": "wait"}
     ),
@@ -62,6 +61,7 @@ ENDS = {
     "restart with half the rate": Scenario(("restart:8,2,rate",)),
     "restart with a channel less": Scenario(("restart:8,2,count",)),
     "restart with other names": Scenario(("restart:8,2,names",)),
+    "restart with another id": Scenario(("restart:8,2,id",), settings={"reconnect_s": 3.0}),
     "killed for good": Scenario(("kill:8",), settings={"reconnect_s": 1.0}),
     "killed with nobody waiting": Scenario(("kill:8",), settings={"reconnect_s": 0.0}),
 }
