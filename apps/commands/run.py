@@ -10,6 +10,7 @@ from apps.control import add_control_option, controlled
 from apps.outputs import Outputs, add_output_options, build_outputs
 from apps.quality import add_quality_options, judged
 from apps.service import write_summary
+from apps.session_options import Choices, add_session_options, session_choices
 
 if TYPE_CHECKING:
     from bci.control import Command
@@ -29,6 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add_output_options(parser)
     add_quality_options(parser)
+    add_session_options(parser)
     add_control_option(parser, "acknowledge, mute, stop")
     parser.add_argument(
         "--realtime", action="store_true", help="go before other programs and keep processors awake (Linux, as root)"
@@ -41,6 +43,7 @@ def run(args: argparse.Namespace) -> int:
     from apps.console import print_summary
 
     received = build_input(args, args.timeout)
+    choices = session_choices(args)
     outputs = build_outputs(args)
     summary = run_session(
         stream=received.name,
@@ -56,6 +59,7 @@ def run(args: argparse.Namespace) -> int:
         quality=args.quality,
         min_channels=args.min_channels,
         real_time=args.realtime,
+        choices=choices,
     )
     print_summary(summary)
     if args.log is not None:
@@ -89,6 +93,7 @@ def run_session(
     quality: str | None = None,
     min_channels: int | None = None,
     real_time: bool = False,
+    choices: Choices | None = None,
 ) -> Summary:
     """Serve a bundle on a stream; SIGINT and SIGTERM end it in order.
 
@@ -118,6 +123,8 @@ def run_session(
         See `bci.quality.with_quality`.
     real_time : bool, default=False
         Whether to apply `bci.realtime.RealTime`, and to print what was possible.
+    choices : Choices or None, default=None
+        About lost streams, overload and tolerances; None waits for no lost stream and has the defaults else.
 
     Returns
     -------
@@ -132,20 +139,17 @@ def run_session(
     from apps.liblsl import quiet_liblsl
     from apps.signals import stop_on_signals
     from bci.anticipation import LEAD_S
-    from bci.errors import SpecError, UsageError
     from bci.identity import Identity
     from bci.realtime import RealTime
     from bci.serving import serve
-    from bci.session import Session, SessionSettings
+    from bci.session import Session
     from bci.sinks.lsl_sink import LslSink
     from bci.sinks.signal_sink import SignalSink
     from bci.sources.lsl_source import LslSource
 
     name = (out or "{stream}-pred").replace("{stream}", stream.rpartition("=")[2])
-    try:
-        settings = SessionSettings(name, duration_s, timeout_s, anticipation_s=LEAD_S)
-    except SpecError as error:
-        raise UsageError(str(error)) from error
+    choices = choices or Choices({"reconnect_s": 0.0})
+    settings = choices.build(name, duration_s=duration_s, start_timeout_s=timeout_s, anticipation_s=LEAD_S)
     outputs = outputs or Outputs()
     received = received or Input(stream, LslSource(stream, resolve_timeout_s=timeout_s))
     quiet_liblsl()

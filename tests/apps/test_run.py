@@ -30,9 +30,9 @@ def model(tmp_path_factory):
         yield str(write_random_bundle(folder / "tiny", SIGNAL).path)
 
 
-def outlet(labels=SIGNAL.names, units=("uV", "uV", "uV"), sfreq=128.0):
+def outlet(labels=SIGNAL.names, units=("uV", "uV", "uV"), sfreq=128.0, name=None):
     """Return a stream in this process that sends nothing by itself."""
-    info = pylsl.StreamInfo(f"run-{next(COUNT)}", "EEG", len(labels), sfreq, "float32", "test-run")
+    info = pylsl.StreamInfo(name or f"run-{next(COUNT)}", "EEG", len(labels), sfreq, "float32", "test-run")
     channels = info.desc().append_child("channels")
     for label, unit in zip(labels, units, strict=True):
         channel = channels.append_child("channel")
@@ -137,21 +137,37 @@ def test_a_signal_ends_it_in_order(model, tmp_path, number):
     assert lines(log)[-1]["reason"] == "stopped"
 
 
-def test_a_stream_that_goes_away_is_a_failure(model, tmp_path):
+@pytest.mark.parametrize(("wait_s", "message"), [(0, "must go on sending"), (1, "must come back within 1 s")])
+def test_a_stream_that_goes_away_is_a_failure(model, tmp_path, wait_s, message):
     log = tmp_path / "log.jsonl"
     with Sender() as sender:
-        process = start("--stream", sender.name, "--model", model, "--out", "left", "--log", log)
+        process = start("--stream", sender.name, "--model", model, "--out", "left", "--log", log, "--reconnect", wait_s)
         assert pylsl.resolve_bypred("name='left'", 1, 30.0)
     returned, out, err = finish(process)
     assert returned == 1
     *of_liblsl, last = err.splitlines()
     assert last.startswith("bci: error: ")
     assert "The session has ended early. Stream" in last
-    assert "must go on sending" in last
+    assert message in last
     assert all("ERR|" in line for line in of_liblsl)
     assert "windows from" in out  # the summary comes first
+    kinds = [line["kind"] for line in lines(log) if line["kind"] not in ("status", "fault")]
+    assert kinds[-2:] == ["lost", "ended"]
+
+
+def test_a_stream_that_comes_back_is_decoded_further(model, tmp_path):
+    """Another outlet of the same name and source_id, a moment later; by default there is no end to the wait."""
+    log = tmp_path / "log.jsonl"
+    with Sender() as sender:
+        process = start("--stream", sender.name, "--model", model, "--out", "back", "--log", log, "--duration", 12)
+        assert pylsl.resolve_bypred("name='back'", 1, 30.0)
+    with Sender(name=sender.name):
+        returned, out, _ = finish(process)
+    assert returned == 0
+    assert "Ended: duration." in out
     kinds = [line["kind"] for line in lines(log)]
-    assert kinds[-3:] == ["lost", "status", "ended"]
+    assert kinds.index("lost") < kinds.index("recovered") < kinds.index("gap")
+    assert "prediction" in kinds[kinds.index("gap") :]
 
 
 def test_a_stream_without_a_finite_sample(model, tmp_path):
