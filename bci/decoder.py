@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 
 from bci.alarm import QUIET, AlarmFlags
 from bci.chunk import Chunk, Signal
 from bci.decision import Decision, DecisionSpec, State
-from bci.engines.base import Engine, TwoStepEngine
+from bci.engines.base import Engine, StatefulEngine
 from bci.errors import SpecError
+from bci.inference import inference
 from bci.pipeline import Block, Pipeline, Window
 from bci.ring import Ring
 
@@ -28,7 +28,7 @@ class Ledger:
     features_s : float
         Feature stages, likewise.
     engine_s : float
-        Copying the window and running the network.
+        Copying the window and running the network; with state, over the chunk that completed the window.
     decision_s : float
         Calibration, smoothing and alarm.
     """
@@ -87,7 +87,7 @@ class Decoder:
     ----------
     pipeline : Pipeline
         Preprocessing.
-    engine : Engine
+    engine : Engine or StatefulEngine
         Network.
     decision : DecisionSpec
         What its output means.
@@ -103,28 +103,25 @@ class Decoder:
     def __init__(
         self,
         pipeline: Pipeline,
-        engine: Engine,
+        engine: Engine | StatefulEngine,
         decision: DecisionSpec,
         timer: Callable[[], float] | None = None,
     ) -> None:
         self.pipeline = pipeline
         self.engine = engine
-        self._steps = engine if isinstance(engine, TwoStepEngine) else None
         self.decision = Decision(decision, pipeline.spec.window.hop_s)
         self._timer = timer
-        self._columns = Ring(pipeline.signal_out.shape, pipeline.window_frames)
+        self._inference = inference(pipeline, engine)
+        self._stored_s = 0.0  # spent on columns since the last prediction, or in this push
         self._seen = Ring((2,), pipeline.lead_frames + pipeline.window_frames)  # valid and all new samples of a column
-        self._batch = np.zeros((1, *pipeline.signal_out.shape, pipeline.window_frames), dtype=np.float32)
         self._n_filters = 1 + n_plain_stages(pipeline)
         self._warmup = int(np.ceil(pipeline.warmup_s * pipeline.signal_in.sfreq))
-        n_logits = engine(self._batch).shape[-1]
-        if n_logits != len(decision.classes):
+        if self._inference.n_classes != len(decision.classes):
             raise SpecError(
                 f"The decision names {len(decision.classes)} classes ({', '.join(decision.classes)}), "
-                f"the network gives {n_logits} logits. The bundle's parts do not belong together."
+                f"the network gives {self._inference.n_classes} logits. The bundle's parts do not belong together."
             )
         self._twin = None if isinstance(engine, _Constant) else _Twin(pipeline, decision, timer)
-        self._kept: Any
         self.n_predictions = self.n_skipped = 0
         self.reset()
 
@@ -141,12 +138,12 @@ class Decoder:
     def _restart(self, first_sample: int | None) -> None:
         """Start the pipeline and the grid of windows again at sample `first_sample`."""
         self.pipeline.reset()
-        self._columns.clear()
+        self._inference.restart()
         self._seen.clear()
         self._first_sample = first_sample
         self._next_sample = first_sample
-        self._due = self.pipeline.window_frames  # column count at which the next window is complete
-        self._renew()
+        self._due = self._inference.first_due  # column count at which the next prediction is due
+        self._inference.begin(self._due)
         self._settled_from: int | None = None  # first column after the warm-up
 
     def restart(self) -> None:
@@ -158,7 +155,7 @@ class Decoder:
 
         A chunk that does not follow the one before resets the pipeline and starts a new grid of windows; a running
         alarm is held over the gap. Windows that end before sample `since` are not computed; they keep their index, and
-        `n_skipped` counts them.
+        `n_skipped` counts them. A network with state sees their columns nevertheless.
         """
         if chunk.n_samples == 0:
             return []
@@ -168,13 +165,14 @@ class Decoder:
         self._next_sample = chunk.first_sample + chunk.n_samples
         block = self.pipeline.process(chunk.data, chunk.filled, self._timer)
         predictions = []
+        self._stored_s = 0.0
         taken = 0
         n_columns = block.data.shape[-1]
         while taken < n_columns:
-            stop = min(n_columns, taken + self._due - self._columns.n_pushed)
+            stop = min(n_columns, taken + self._due - self._inference.n_pushed)
             self._store(block, taken, stop)
             taken = stop
-            if self._columns.n_pushed == self._due:
+            if self._inference.n_pushed == self._due:
                 last_input = int(block.last_input[stop - 1])
                 if (self._first_sample or 0) + last_input < since:
                     self.n_predictions += 1
@@ -182,7 +180,7 @@ class Decoder:
                 else:
                     predictions.append(self._predict(chunk, last_input))
                 self._due += self.pipeline.hop_frames
-                self._renew()
+                self._inference.begin(self._due)
         return predictions
 
     @property
@@ -199,10 +197,7 @@ class Decoder:
         No prediction depends on when this is called, or whether: what it leaves out is computed when the window is
         complete, by the same two steps of the engine.
         """
-        steps = self._steps
-        if steps is not None and self._kept is None and self._columns.n_pushed >= self._due - steps.n_late:
-            self._stage()
-            self._kept = steps.early(self._batch)
+        self._inference.prepare()
 
     def rehearse(self) -> None:
         """Run once through the next prediction with what is already here, so that it finds a warm processor.
@@ -211,36 +206,17 @@ class Decoder:
         """
         if self._twin is not None:
             self._twin.push()
-        self.prepare()
-        self._stage()
-        self._infer()
-
-    def _infer(self) -> np.ndarray:
-        """Return the logits of the window in the batch."""
-        if self._steps is None or self._kept is None:
-            return self.engine(self._batch)[0]
-        return self._steps.late(self._batch, self._kept)[0]
-
-    def _renew(self) -> None:
-        """Begin a new window: its columns stand elsewhere in the batch than those of the one before."""
-        self._staged = 0  # columns up to this number of the next window are in the batch
-        self._kept = None  # what the engine made of all columns but the last few
-
-    def _stage(self) -> None:
-        """Copy those columns of the next window into the batch that are here and not there yet."""
-        first = self._due - self.pipeline.window_frames  # of the window, counted like the columns
-        stop = self._columns.n_pushed - first
-        start = max(self._staged, stop - self._columns.n_pushed, 0)
-        if stop > start:
-            self._batch[0, ..., start:stop] = self._columns.newest(stop - start)
-            self._staged = stop
+        self._inference.rehearse()
 
     def _store(self, block: Block, start: int, stop: int) -> None:
         if self._settled_from is None:
             settled = np.flatnonzero(block.last_input[start:stop] >= self._warmup)
             if settled.size:
-                self._settled_from = self._columns.n_pushed + int(settled[0])
-        self._columns.push(block.data[..., start:stop])
+                self._settled_from = self._inference.n_pushed + int(settled[0])
+        tick = self._timer or _no_time
+        began = tick()
+        self._inference.push(block.data[..., start:stop])
+        self._stored_s += tick() - began
         n_new = block.n_new[start:stop]
         self._seen.push(np.stack([block.valid[start:stop] * n_new, n_new]))
 
@@ -248,13 +224,12 @@ class Decoder:
         tick = self._timer or _no_time
         n_frames = self.pipeline.window_frames
         start = tick()
-        self._stage()
-        self.prepare()
-        logits = self._infer()
+        logits = self._inference.logits()
         computed = tick()
-        n_valid, n_seen = self._seen.newest(min(self._columns.n_pushed, self._seen.capacity)).sum(axis=-1)
+        engine_s, self._stored_s = computed - start + self._stored_s, 0.0
+        n_valid, n_seen = self._seen.newest(min(self._inference.n_pushed, self._seen.capacity)).sum(axis=-1)
         quality = float(n_valid / n_seen)
-        settled = self._settled_from is not None and self._columns.n_pushed - n_frames >= self._settled_from
+        settled = self._settled_from is not None and self._inference.n_pushed - n_frames >= self._settled_from
         last_sample = (self._first_sample or 0) + last_input
         verdict = self.decision.step(logits, quality, settled, last_sample / self.signal_in.sfreq)
         stage_s = self.pipeline.stage_s
@@ -272,7 +247,7 @@ class Decoder:
             ledger=Ledger(
                 float(stage_s[: self._n_filters].sum()),
                 float(stage_s[self._n_filters :].sum()),
-                computed - start,
+                engine_s,
                 tick() - computed,
             ),
             alarm=verdict.alarm,

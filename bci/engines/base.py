@@ -32,3 +32,30 @@ class TwoStepEngine(Engine, Protocol):
     def late(self, batch: np.ndarray, kept: Any) -> np.ndarray:
         """Return the logits from the last `n_late` columns of `batch` and what `early` kept of the others."""
         ...
+
+
+@runtime_checkable
+class StatefulEngine(Protocol):
+    """What runs a network with state: it sees each column once, and what it remembers is a value that is handed on."""
+
+    name: str
+    precision: str
+
+    def initial(self, n_streams: int = 1) -> Any:
+        """Return the state of `n_streams` streams before their first column."""
+        ...
+
+    def step(self, columns: np.ndarray, state: Any) -> tuple[np.ndarray, Any]:
+        """Return the logits, float32 (n_streams, n_classes), after one column (n_streams, *column_shape, 1) more.
+
+        The state after it comes with them; the one before is not changed.
+        """
+        ...
+
+    def along(self, columns: np.ndarray, state: Any = None) -> tuple[np.ndarray, Any]:
+        """Return the logits, float32 (n_columns, n_classes), after each column of (*column_shape, n_columns).
+
+        For recordings. The state is what the call before returned, for the columns that directly follow; None begins a
+        stream. It is no state of `step`.
+        """
+        ...
