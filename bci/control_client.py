@@ -10,6 +10,7 @@ from typing import Any
 from bci.control import HOST
 from bci.errors import BciError, SpecError
 from bci.records import json_object
+from bci.texts import printable
 
 PATIENCE_S = 5.0
 MAX_ANSWER_BYTES = 1 << 16
@@ -60,6 +61,5 @@ def send_command(
     except SpecError as error:
         raise BciError(f"{error} Something else than bci listens on port {port}.") from error
     if answer.get("ok") is not True:
-        said = str(answer.get("error", "no reason"))[:MAX_SHOWN]
-        raise BciError("".join(sign if sign.isprintable() else "\N{REPLACEMENT CHARACTER}" for sign in said))
+        raise BciError(printable(str(answer.get("error", "no reason")), MAX_SHOWN))
     return answer

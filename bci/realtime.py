@@ -115,8 +115,7 @@ def _go_first(undo: ExitStack) -> str:
 def _lock_memory(undo: ExitStack) -> str:
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.mlockall(MCL_CURRENT | MCL_FUTURE) != 0:
-        code = ctypes.get_errno()
-        raise OSError(code, os.strerror(code))
+        raise OSError(f"this process may not lock its memory ({os.strerror(ctypes.get_errno())})")
     undo.callback(libc.munlockall)
     return "no page is swapped out"
 

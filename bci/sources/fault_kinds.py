@@ -29,7 +29,6 @@ from bci.sources.faults import (
     Stall,
 )
 
-
 MAX_CATCH_UP = 0.9  # of the time to the stamp before: jittered stamps are never equal
 
 

@@ -87,6 +87,11 @@ def test_stamps_that_are_no_numbers_are_refused():
             source.read(5.0)
 
 
+def test_a_stream_that_was_never_open_cannot_be_found_again():
+    with pytest.raises(StreamLost, match="must have been open to be found again"):
+        LslSource("nobody").reopen(0.0, lambda info: None)
+
+
 @pytest.mark.lsl
 def test_a_silent_stream_gives_empty_reads_and_a_closed_one_an_error():
     name = next(names)
