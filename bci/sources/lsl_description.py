@@ -13,8 +13,9 @@ import pylsl
 from bci.chunk import Signal
 from bci.errors import ChannelMismatch
 from bci.sources.base import StreamInfo
-from bci.sources.lsl_discovery import channel_texts, printable
+from bci.sources.lsl_discovery import channel_texts
 from bci.sources.units import common_unit, conversion
+from bci.texts import printable
 
 log = logging.getLogger(__name__)
 

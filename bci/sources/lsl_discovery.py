@@ -12,12 +12,12 @@ from pylsl.util import LostError
 from pylsl.util import TimeoutError as LslTimeout
 
 from bci.errors import ChannelMismatch, StreamError, StreamNotFound, UsageError
+from bci.texts import printable
 
 _KEY = re.compile(r"[A-Za-z_][\w/]*")
 _MADE_UP_ID = re.compile(r"-?\d{15,20}")  # the hash that pylsl takes where a sender names no source_id
 _POLL_S = 0.01
 _LIST_WAIT_S = 1.0
-_MAX_SHOWN = 80
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,12 +51,6 @@ class Found:
         return (
             f"{self.name!r} (type {self.type}, {self.n_channels} ch, {rate}, source_id {self.source_id}, {self.host})"
         )
-
-
-def printable(text: str) -> str:
-    """Return text from outside without control characters, at most 80 characters long."""
-    shown = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text[: _MAX_SHOWN + 1])
-    return shown if len(shown) <= _MAX_SHOWN else shown[: _MAX_SHOWN - 1] + "…"
 
 
 def found(info: pylsl.StreamInfo, labels: tuple[str, ...] = (), units: tuple[str, ...] = ()) -> Found:
@@ -281,10 +275,10 @@ def list_streams(wait_s: float, describe_timeout_s: float = 1.0) -> list[Found]:
 
 
 def channel_texts(info: pylsl.StreamInfo, key: str) -> tuple[str, ...]:
-    """Return one text per ``desc/channels/channel``, empty where it is missing."""
-    texts = []
+    """Return one text per ``desc/channels/channel``, empty where it is missing; one more than channels at most."""
+    texts: list[str] = []
     channel = info.desc().child("channels").child("channel")
-    while not channel.empty():
+    while not channel.empty() and len(texts) <= info.channel_count():  # a description can list millions
         texts.append(channel.child_value(key))
         channel = channel.next_sibling("channel")
     return tuple(texts)

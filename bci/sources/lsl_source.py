@@ -17,7 +17,7 @@ from pylsl.util import TimeoutError as LslTimeout
 from bci.errors import ChannelMismatch, StreamError, StreamLost
 from bci.sources.base import Marker, Received, StreamInfo
 from bci.sources.lsl_description import describe, stream_name
-from bci.sources.lsl_discovery import Search, literal, printable, same_stream, wait_for_results
+from bci.sources.lsl_discovery import Search, literal, same_stream, wait_for_results
 from bci.sources.units import check_unit
 
 log = logging.getLogger(__name__)

@@ -9,7 +9,8 @@ import subprocess
 import pytest
 
 from bci.errors import ChannelMismatch, StreamError, StreamNotFound, UsageError
-from bci.sources.lsl_discovery import list_streams, predicate, printable
+from bci.sources.lsl_discovery import list_streams, predicate
+from bci.texts import printable
 from bci.sources.lsl_source import LslSource
 from tests.bci.lsl_tools import BCI, names, opened, outlet
 
