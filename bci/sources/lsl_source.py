@@ -19,6 +19,7 @@ from bci.sources.base import Marker, Received, StreamInfo
 from bci.sources.lsl_description import describe, stream_name
 from bci.sources.lsl_discovery import Search, literal, same_stream, wait_for_results
 from bci.sources.units import check_unit
+from bci.texts import printable
 
 log = logging.getLogger(__name__)
 

@@ -10,8 +10,8 @@ import pytest
 
 from bci.errors import ChannelMismatch, StreamError, StreamNotFound, UsageError
 from bci.sources.lsl_discovery import list_streams, predicate
-from bci.texts import printable
 from bci.sources.lsl_source import LslSource
+from bci.texts import printable
 from tests.bci.lsl_tools import BCI, names, opened, outlet
 
 HOSTILE = "<b>&\"']]>\n\x1b[31m[red]\u202e\x00"
