@@ -61,5 +61,5 @@ def send_command(
     except SpecError as error:
         raise BciError(f"{error} Something else than bci listens on port {port}.") from error
     if answer.get("ok") is not True:
-        raise BciError(printable(str(answer.get("error", "no reason")), MAX_SHOWN))
+        raise BciError(f"The command was refused: {printable(str(answer.get('error', 'no reason')), MAX_SHOWN)}")
     return answer

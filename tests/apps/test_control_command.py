@@ -170,10 +170,10 @@ class Impostor:
         (b'{"ok": "yes"}\n', "no reason"),
         (
             b'{"ok": false, "error": "\\u001b[2J\\u202egone"}\n',
-            "^\N{REPLACEMENT CHARACTER}.2J\N{REPLACEMENT CHARACTER}gone$",
+            "^The command was refused: \N{REPLACEMENT CHARACTER}.2J\N{REPLACEMENT CHARACTER}gone$",
         ),
         (b'{"ok": false, "error": ["no", 1]}\n', r"\['no', 1\]"),
-        (b'{"ok": false, "error": "' + b"x" * 5000 + b'"}\n', "^x{499}…$"),
+        (b'{"ok": false, "error": "' + b"x" * 5000 + b'"}\n', "^The command was refused: x{499}…$"),
         (b"x" * 200_000, "Something else than bci listens on port"),
     ],
     ids=lambda value: repr(value[:30]),

@@ -24,8 +24,10 @@ from tests.bci.scripted import (
     session_of,
 )
 
-PASSED_ON = {"battery", "sink_failed", "sink_recovered", "sink_overflow"}
-"""Kinds that sources and sinks report; the session hands them on as they are."""
+PASSED_ON = {"battery", "sink_failed", "sink_recovered", "sink_overflow"} | {
+    "recording", "disk_full", "record_failed", "record_resumed", "record_overflow"
+}  # fmt: skip
+"""Kinds that sources, sinks and the recorder report; the session hands them on as they are."""
 
 
 def documented():
@@ -33,7 +35,7 @@ def documented():
     text = (Path(__file__).resolve().parents[2] / "docs" / "streams.md").read_text(encoding="utf-8")
     table = text.partition("| kind | required keys | when |")[2].partition("\n\n")[0]
     rows = [row.split("|") for row in table.splitlines()[2:]]
-    return {row[1].strip(" `"): set(re.findall(r"`(\w+)`", row[2])) for row in rows}
+    return {kind: set(re.findall(r"`(\w+)`", row[2])) for row in rows for kind in re.findall(r"`(\w+)`", row[1])}
 
 
 def test_events_have_the_keys_of_the_documented_table():
