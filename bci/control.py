@@ -97,7 +97,7 @@ class ControlServer:
     def __init__(self, commands: Mapping[str, Command], port: int, clock: Callable[[], float] = time.monotonic) -> None:
         if not 0 <= port <= 65535:
             raise UsageError(f"--control needs a port from 0 (any free one) to 65535, got {port}.")
-        self.token = secrets.token_urlsafe(TOKEN_BYTES)
+        self.token = _draw_token()
         self._token = self.token.encode()
         self._commands, self._clock = commands, clock
         self._clients: dict[socket.socket, _Client] = {}
@@ -252,6 +252,13 @@ class ControlServer:
         del self._clients[connection]
         self._selector.unregister(connection)
         connection.close()
+
+
+def _draw_token() -> str:
+    """Return a token that no command line takes for an option."""
+    while (token := secrets.token_urlsafe(TOKEN_BYTES)).startswith("-"):
+        pass
+    return token
 
 
 def _spelled(value: Any) -> str:

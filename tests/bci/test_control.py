@@ -80,6 +80,14 @@ def test_a_command_is_obeyed_and_answered(server):
     assert all(type(value) is not int for value in server.said)
 
 
+def test_a_token_never_looks_like_an_option(monkeypatch):
+    """One in 64 would begin with a dash, and `--token` would refuse it."""
+    drawn = iter(["-a", "--b", "c-"])
+    monkeypatch.setattr(bci.control.secrets, "token_urlsafe", lambda _: next(drawn))
+    with ControlServer({}, 0) as server:
+        assert server.token == "c-"
+
+
 def test_lines_may_come_in_pieces_or_together(server):
     line = json.dumps({"token": server.token, "command": "note"}).encode() + b"\n"
     with Client(server.port) as client:
