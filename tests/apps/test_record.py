@@ -94,15 +94,18 @@ def lines(path):
     return [json.loads(line) for line in path.read_text().splitlines()]
 
 
-def wait_until(condition, timeout_s=60.0):
+def wait_until(condition, process, timeout_s=60.0):
+    """Wait while `process` runs; one that does not go on is ended, and says what it has said."""
     until = time.monotonic() + timeout_s
     while not condition():
-        assert time.monotonic() < until
+        if process.poll() is not None or time.monotonic() > until:
+            process.kill()
+            pytest.fail(str(finish(process)))
         threading.Event().wait(0.02)
 
 
-def wait_for(folder, pattern):
-    wait_until(lambda: any(folder.glob(pattern)))
+def wait_for(folder, pattern, process):
+    wait_until(lambda: any(folder.glob(pattern)), process)
     return next(folder.glob(pattern))
 
 
@@ -121,7 +124,7 @@ def check_counter(path):
 def test_a_killed_recording_lacks_at_most_the_last_second(tmp_path, moment_s):
     with Counter() as sender:
         process = start("record", tmp_path, "--stream", sender.name)
-        path = wait_for(tmp_path, "*_eeg.fif")
+        path = wait_for(tmp_path, "*_eeg.fif", process)
         threading.Event().wait(moment_s)
         sent = sender.sent
         os.kill(process.pid, signal.SIGKILL)
@@ -135,9 +138,9 @@ def test_a_killed_recording_lacks_at_most_the_last_second(tmp_path, moment_s):
 def test_a_killed_session_lacks_at_most_the_last_second(model, tmp_path):
     with Counter() as sender:
         process = start("run", "--stream", sender.name, "--model", model, "--record", tmp_path, "--session", "2")
-        path = wait_for(tmp_path, "*_eeg.fif")
+        path = wait_for(tmp_path, "*_eeg.fif", process)
         log_path = path.with_name("sub-unknown_ses-2_task-live_run-01_log.jsonl")
-        wait_until(lambda: log_path.exists() and '"prediction"' in log_path.read_text())
+        wait_until(lambda: log_path.exists() and '"prediction"' in log_path.read_text(), process)
         sent = sender.sent
         os.kill(process.pid, signal.SIGKILL)
         finish(process)
@@ -167,7 +170,7 @@ def test_decoding_goes_on_when_nothing_more_can_be_written(model, tmp_path):
 def test_a_signal_ends_a_recording_in_order(tmp_path):
     with Counter() as sender:
         process = start("record", tmp_path, "--stream", sender.name, "--subject", "S1", "--task", "rest")
-        path = wait_for(tmp_path, "*_eeg.fif")
+        path = wait_for(tmp_path, "*_eeg.fif", process)
         process.send_signal(signal.SIGINT)
         returned, out, err = finish(process)
     assert (returned, err) == (0, "")
