@@ -59,3 +59,16 @@ class StatefulEngine(Protocol):
         stream. It is no state of `step`.
         """
         ...
+
+
+@runtime_checkable
+class WarmEngine(Engine, Protocol):
+    """An engine whose device slows down when nothing is asked of it: a GPU lowers its clocks after seconds."""
+
+    def keep_warm(self) -> None:
+        """Do what keeps the device fast, in no more time than a call.
+
+        The session calls it from the thread that calls the engine whenever a read has brought no samples, at least
+        every 0.2 s while a stream is silent. No later result depends on it.
+        """
+        ...

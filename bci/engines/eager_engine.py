@@ -6,28 +6,30 @@ import numpy as np
 import torch
 from torch import nn
 
+from bci.engines.precision import DTYPES, cast, precision_of
 from bci.errors import EngineError
 
 
 class EagerEngine:
-    """Eager PyTorch on the CPU, in float32.
+    """Eager PyTorch on the CPU.
 
     Parameters
     ----------
     network : Module
-        Network; it is put into evaluation mode.
+        Network; it is put into evaluation mode and computes in the precision of its parameters.
     """
 
     name = "eager"
-    precision = "fp32"
 
     def __init__(self, network: nn.Module) -> None:
         self._network = network.eval()
+        self.precision = precision_of(network)
+        self._dtype = DTYPES[self.precision]
 
     @torch.inference_mode()
     def __call__(self, batch: np.ndarray) -> np.ndarray:
         """Return the logits of a batch of windows, as float32 (n_windows, n_classes)."""
-        return self._network(torch.from_numpy(batch)).numpy()
+        return self._network(torch.from_numpy(batch).to(self._dtype)).float().numpy()
 
 
 def compile_eager(network: nn.Module, example: np.ndarray, precision: str) -> EagerEngine:
@@ -36,10 +38,14 @@ def compile_eager(network: nn.Module, example: np.ndarray, precision: str) -> Ea
     Raises
     ------
     EngineError
-        If the precision is not ``fp32``.
+        If the network has layers that cannot compute in this precision.
     """
-    if precision != "fp32":
-        raise EngineError(f"The eager engine computes in fp32, got precision {precision!r}.")
-    engine = EagerEngine(network)
-    engine(example)
+    engine = EagerEngine(cast(network, precision))
+    try:
+        engine(example)
+    except (RuntimeError, ValueError) as error:
+        if precision == "fp32":
+            raise
+        first = str(error).strip().splitlines()[0]
+        raise EngineError(f"The network cannot compute in {precision}: {first}. Use --precision fp32.") from error
     return engine

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import inspect
 import logging
-import os
-import tempfile
-import warnings
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,6 +12,7 @@ import torch
 from onnxruntime.capi import onnxruntime_pybind11_state as ort
 from torch import nn
 
+from bci.engines.onnx_export import FORMATS_KEY, export_onnx
 from bci.errors import EngineError
 
 UNUSABLE = (
@@ -46,10 +43,10 @@ class OnnxEngine:
     """
 
     name = "onnx"
-    precision = "fp32"
 
     def __init__(self, path: Path, n_threads: int = 1) -> None:
         self._run = OnnxGraph(path, n_threads)
+        self.precision = self._run.precision
 
     def __call__(self, batch: np.ndarray) -> np.ndarray:
         """Return the logits of a batch of windows, as float32 (n_windows, n_classes)."""
@@ -70,11 +67,12 @@ class TwoStepOnnxEngine:
     """
 
     name = "onnx"
-    precision = "fp32"
 
     def __init__(self, early: Path, late: Path, n_late: int, n_threads: int = 1) -> None:
         self.n_late = n_late
         self._early, self._late = OnnxGraph(early, n_threads), OnnxGraph(late, n_threads)
+        parts = {self._early.precision, self._late.precision}
+        self.precision = parts.pop() if len(parts) == 1 else "mixed"
 
     def __call__(self, batch: np.ndarray) -> np.ndarray:
         """Return the logits of a batch of windows, as float32 (n_windows, n_classes)."""
@@ -90,7 +88,13 @@ class TwoStepOnnxEngine:
 
 
 class OnnxGraph:
-    """An ONNX model as a function of arrays; parameters as `OnnxEngine`."""
+    """An ONNX model as a function of arrays; parameters as `OnnxEngine`.
+
+    Attributes
+    ----------
+    precision : str
+        ``fp32`` if the session takes and gives it and the file says that no weight is coarser, else ``mixed``.
+    """
 
     def __init__(self, path: Path, n_threads: int) -> None:
         options = onnxruntime.SessionOptions()
@@ -99,6 +103,10 @@ class OnnxGraph:
         options.log_severity_level = 3
         self._session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
         self._inputs = [i.name for i in self._session.get_inputs()]
+        ends = {end.type for end in (*self._session.get_inputs(), *self._session.get_outputs())}
+        weights = self._session.get_modelmeta().custom_metadata_map.get(FORMATS_KEY, "unknown")
+        fine = set(filter(None, weights.split(","))) <= {"FLOAT", "DOUBLE"}
+        self.precision = "fp32" if ends == {"tensor(float)"} and fine else "mixed"
 
     def __call__(self, *inputs: np.ndarray) -> list[np.ndarray]:
         """Return the outputs."""
@@ -136,16 +144,18 @@ def compile_onnx(
     network = network.eval()
     parts = _parts(network, n_late)
     if parts is None:
-        return _compiled([cached], lambda: _export(network, (example,), cached), lambda: OnnxEngine(cached), example)
+        return _compiled(
+            [cached], lambda: export_onnx(network, (example,), cached), lambda: OnnxEngine(cached), example
+        )
     early, late = parts
     files = [cached.with_suffix(f".{step}-{n_late}.onnx") for step in ("early", "late")]
 
     def export() -> None:
         first, last = (np.ascontiguousarray(x) for x in np.split(example, [-n_late], axis=-1))
-        _export(early, (first,), files[0])
+        export_onnx(early, (first,), files[0])
         with torch.inference_mode():
             kept = early(torch.from_numpy(first))
-        _export(late, (last, *(k.numpy() for k in kept)), files[1])
+        export_onnx(late, (last, *(k.numpy() for k in kept)), files[1])
 
     return _compiled(files, export, lambda: TwoStepOnnxEngine(files[0], files[1], n_late), example)
 
@@ -174,43 +184,12 @@ def _compiled(
         try:
             engine = load()
             engine(example)
-            return engine
+            if engine.precision == "fp32":
+                return engine
+            log.warning("the cached engine %s does not compute in fp32 and is made again", files[0])
         except UNUSABLE as error:
             log.warning("the cached engine %s is damaged and made again: %s", files[0], error)
     export()
     engine = load()
     engine(example)
     return engine
-
-
-def _export(network: nn.Module, inputs: tuple[np.ndarray, ...], path: Path) -> None:
-    n = max(2, len(inputs[0]))  # a single window would be fixed
-    batch = tuple(torch.from_numpy(np.resize(x, (n, *x.shape[1:]))) for x in inputs)
-    n_windows = {0: torch.export.Dim.DYNAMIC}
-    n_named = sum(p.kind is p.POSITIONAL_OR_KEYWORD for p in inspect.signature(network.forward).parameters.values())
-    shapes = (n_windows,) * n_named + (((n_windows,) * (len(inputs) - n_named),) if len(inputs) > n_named else ())
-    quieted = logging.getLogger("torch.onnx")
-    level = quieted.level
-    quieted.setLevel(logging.ERROR)  # it reports that torchvision is not there
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # deprecations inside the exporter
-            program = torch.onnx.export(network, batch, dynamo=True, dynamic_shapes=shapes, verbose=False)
-    except (torch.onnx.errors.OnnxExporterError, torch._dynamo.exc.TorchDynamoException) as error:
-        first = str(error).strip().splitlines()[0]
-        raise EngineError(f"The network cannot be exported to ONNX: {first}. Use --engine eager.") from error
-    finally:
-        quieted.setLevel(level)
-    if program is None:
-        raise EngineError("The network cannot be exported to ONNX: the exporter gave nothing. Use --engine eager.")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=path.parent) as scratch:
-            program.save(Path(scratch) / path.name)
-            os.replace(Path(scratch) / path.name, path)
-    except OSError as error:
-        raise EngineError(
-            f"The onnx engine needs a cache folder that can be written, got {path.parent}: {error.strerror}. "
-            "Set XDG_CACHE_HOME, or use --engine eager."
-        ) from error
-    log.info("exported the network to %s", path)

@@ -5,25 +5,25 @@ from __future__ import annotations
 import logging
 import os
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from bci.engines.base import Engine
+from bci.engines.catalog import CATALOG, ENGINES, PRECISIONS, EngineKind, kind_of
+from bci.engines.choice import Choice, Trial, choice_file, live_call, medians_ms, recall, remember
+from bci.engines.host import cuda_gap
+from bci.engines.parity import check
 from bci.errors import EngineError, ParityError, UsageError
 
 if TYPE_CHECKING:
     from torch import nn
 
+__all__ = ["ENGINES", "EngineReport", "build_engine", "cache_folder"]
+
 log = logging.getLogger(__name__)
-
-ENGINES = ("onnx", "eager")
-"""Known engines; ``auto`` takes the first that can be built."""
-
-PARITY_LIMIT = 1e-4
-"""Largest difference to eager float32, relative to the largest logit or 1."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,13 +33,17 @@ class EngineReport:
     Parameters
     ----------
     name, precision : str
-        What was built.
+        What was built; the precision is read back from it.
     build_s : float
         Time it took, in seconds.
     parity_error : float
         Largest difference to eager float32, relative to the largest logit or 1.
     passed_over : tuple of str
         Engines that ``auto`` could not build or that differ from eager float32, with the reason.
+    tried : tuple of Trial
+        Engines that ``auto`` measured, with milliseconds and parity error.
+    remembered : bool
+        Whether they were measured at an earlier start.
     """
 
     name: str
@@ -47,6 +51,8 @@ class EngineReport:
     build_s: float
     parity_error: float
     passed_over: tuple[str, ...] = ()
+    tried: tuple[Trial, ...] = ()
+    remembered: bool = False
 
     def __str__(self) -> str:
         """Return one line for people."""
@@ -54,28 +60,47 @@ class EngineReport:
             f"Engine {self.name} ({self.precision}), built in {self.build_s:.2f} s, "
             f"differs from eager fp32 by {self.parity_error:.1e} of the largest logit."
         )
-        return f"{line} Passed over: {' '.join(self.passed_over)}" if self.passed_over else line
+        return " ".join((line, *self.notes()))
+
+    def notes(self) -> list[str]:
+        """Return what ``auto`` has to say, as sentences."""
+        lines = []
+        if self.tried:
+            when = "Measured earlier" if self.remembered else "Measured"
+            lines.append(f"{when}: {', '.join(map(str, self.tried))}.")
+        if self.passed_over:
+            lines.append(f"Passed over: {' '.join(self.passed_over)}")
+        return lines
 
 
 def build_engine(
-    name: str, network: nn.Module, example: np.ndarray, key: str, precision: str = "fp32", n_late: int = 0
+    name: str,
+    network: nn.Module,
+    example: np.ndarray,
+    key: str,
+    precision: str = "fp32",
+    n_late: int = 0,
+    remeasure: bool = False,
 ) -> tuple[Engine, EngineReport]:
     """Build the named engine and check it.
 
     Parameters
     ----------
     name : str
-        One of `ENGINES`, or ``auto``.
+        One of `ENGINES`, or ``auto``: the fastest of those that can be built and pass the comparison, measured on
+        this machine once and then remembered.
     network : Module
-        Network with its weights.
+        Network with its weights, in float32.
     example : ndarray of float32, shape (n_windows, *column_shape, n_columns)
-        Windows for warm-up and parity.
+        Windows for warm-up, parity and measurement.
     key : str
-        Hash of the network's structure and weights, for the cache of compiled forms.
+        Hash of the network's structure and weights, for the cache of compiled forms and choices.
     precision : str, default="fp32"
-        Number format of the computation.
+        Number format of the computation: ``fp32``, ``fp16`` or ``bf16``.
     n_late : int, default=0
         Columns of a window that come last: an engine that can, offers to begin without them.
+    remeasure : bool, default=False
+        With ``auto``, measure again whatever is remembered.
 
     Returns
     -------
@@ -85,62 +110,105 @@ def build_engine(
     Raises
     ------
     UsageError
-        If the name is unknown.
+        If the name or the precision is unknown, or `remeasure` comes with a name.
     EngineError
-        If the engine, or with ``auto`` every one, cannot be built.
+        If the engine, or with ``auto`` every one, cannot be built in this precision.
     ParityError
-        If it, or with ``auto`` the last, differs from eager float32 by more than `PARITY_LIMIT`.
+        If it, or with ``auto`` the last, is too far from eager float32: see `bci.engines.parity.LIMITS`.
     """
-    if name != "auto" and name not in ENGINES:
-        raise UsageError(f"There is no engine {name!r}. Known: auto, {', '.join(ENGINES)}.")
+    if precision not in PRECISIONS:
+        raise UsageError(f"There is no precision {precision!r}. Known: {', '.join(PRECISIONS)}.")
     if name != "auto":
-        return _build(name, network, example, key, precision, n_late, ())
-    passed_over: list[str] = []
-    for candidate in ENGINES:
+        kind = kind_of(name)
+        if remeasure:
+            raise UsageError(f"Only auto measures engines, got {name!r} to measure again. Leave out one of the two.")
+        return _build(kind, network, example, key, precision, n_late)
+    path = choice_file(cache_folder(), key, precision, n_late, example.shape[1:])
+    known = None if remeasure else recall(path)
+    if known is not None:
         try:
-            return _build(candidate, network, example, key, precision, n_late, tuple(passed_over))
+            engine, report = _build(kind_of(known.name), network, example, key, precision, n_late)
+            return engine, replace(report, passed_over=known.passed_over, tried=known.tried, remembered=True)
         except (EngineError, ParityError) as error:
-            if isinstance(error, ParityError) and candidate == ENGINES[-1]:
-                raise
-            passed_over.append(f"{candidate}: {' '.join(str(error).split())}")
-            log.info("engine %s passed over: %s", candidate, error)
-    raise EngineError(f"No engine could be built. {' '.join(passed_over)}")
+            log.warning("engine %s was chosen earlier and is no longer usable: %s", known.name, error)
+    return _fastest(network, example, key, precision, n_late, path)
+
+
+def cache_folder() -> Path:
+    """Return the user's folder for compiled engines (``$XDG_CACHE_HOME/streaming-bci/engines``)."""
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(base) / "streaming-bci" / "engines"
+
+
+def _fastest(
+    network: nn.Module, example: np.ndarray, key: str, precision: str, n_late: int, path: Path
+) -> tuple[Engine, EngineReport]:
+    """Build all that can be built, measure them in turn, keep and remember the fastest."""
+    built: dict[str, tuple[Engine, EngineReport]] = {}
+    passed_over: list[str] = []
+    failure: EngineError | ParityError | None = None
+    no_gpu = bool(cuda_gap())
+    for kind in CATALOG:
+        if kind.runs_on == "cuda" and no_gpu:
+            continue  # nothing to report: nobody expects them here
+        try:
+            built[kind.name] = _build(kind, network, example, key, precision, n_late)
+        except (EngineError, ParityError) as error:
+            failure = error
+            passed_over.append(f"{kind.name}: {' '.join(str(error).split())}")
+            log.info("engine %s passed over: %s", kind.name, error)
+    if not built:
+        if isinstance(failure, ParityError):
+            raise failure
+        raise EngineError(f"No engine could be built. {' '.join(passed_over)}")
+    window = np.ascontiguousarray(example[:1])
+    ms = medians_ms({name: live_call(engine, window) for name, (engine, _) in built.items()})
+    trials = tuple(Trial(name, ms[name], report.parity_error) for name, (_, report) in built.items())
+    chosen = min(ms, key=ms.__getitem__)
+    remember(Choice(chosen, trials, tuple(passed_over)), path)
+    engine, report = built[chosen]
+    return engine, replace(report, passed_over=tuple(passed_over), tried=trials)
 
 
 def _build(
-    name: str,
-    network: nn.Module,
-    example: np.ndarray,
-    key: str,
-    precision: str,
-    n_late: int,
-    passed_over: tuple[str, ...],
+    kind: EngineKind, network: nn.Module, example: np.ndarray, key: str, precision: str, n_late: int
 ) -> tuple[Engine, EngineReport]:
-    started = time.perf_counter()
-    engine = _compile(name, network, example, key, precision, n_late)
-    built_s = time.perf_counter() - started
-    error_size = parity_error(engine, network, example)
-    if not error_size <= PARITY_LIMIT:
-        raise ParityError(
-            f"Engine {name} differs from eager fp32 by {error_size:.2e} of the largest logit, "
-            f"the limit is {PARITY_LIMIT:.0e}. Use --engine eager."
+    """Build one engine, read its precision back and compare it with eager float32."""
+    if precision not in kind.precisions:
+        raise EngineError(
+            f"The {kind.name} engine computes in {' or '.join(kind.precisions)}, got precision {precision!r}. "
+            "Use --precision fp32, or another engine."
         )
-    return engine, EngineReport(name, precision, built_s, error_size, passed_over)
+    if kind.runs_on == "cuda" and (gap := kind.gap()):
+        raise EngineError(f"The {kind.name} engine {gap}. Use --engine auto.")
+    started = time.perf_counter()
+    engine = _compile(kind, network, example, key, precision, n_late)
+    built_s = time.perf_counter() - started
+    if engine.precision != precision:
+        raise EngineError(
+            f"The {kind.name} engine must compute in {precision}, it was built in {engine.precision}. "
+            "Use another engine."
+        )
+    parity = check(engine, network, example)
+    parity.require(kind.name)
+    return engine, EngineReport(kind.name, engine.precision, built_s, parity.error)
 
 
-def parity_error(engine: Engine, network: nn.Module, example: np.ndarray) -> float:
-    """Return the largest difference to eager float32, relative to the largest logit or 1."""
-    from bci.engines.eager_engine import EagerEngine
-
-    reference = EagerEngine(network)(example)
-    return float(np.abs(engine(example) - reference).max() / max(1.0, np.abs(reference).max()))
-
-
-def _compile(name: str, network: nn.Module, example: np.ndarray, key: str, precision: str, n_late: int) -> Engine:
-    if name == "eager":
+def _compile(
+    kind: EngineKind, network: nn.Module, example: np.ndarray, key: str, precision: str, n_late: int
+) -> Engine:
+    if kind.name == "eager":
         from bci.engines.eager_engine import compile_eager
 
         return compile_eager(network, example, precision)
+    if kind.name == "cuda-graph":
+        from bci.engines.cuda_graph_engine import compile_cuda_graph
+
+        return compile_cuda_graph(network, example, precision)
+    if kind.name == "tensorrt":
+        from bci.engines.tensorrt_engine import compile_tensorrt
+
+        return compile_tensorrt(network, example, precision, cache_folder(), key)
     try:
         import onnxruntime
         import torch
@@ -150,12 +218,4 @@ def _compile(name: str, network: nn.Module, example: np.ndarray, key: str, preci
         versions = f"{torch.__version__.split('+')[0]}-{onnxruntime.__version__}"
         return compile_onnx(network, example, precision, cache_folder() / f"{key[:32]}-{versions}.onnx", n_late)
     except ImportError as error:  # the exporter imports onnxscript only when it is called
-        raise EngineError(
-            f"The onnx engine needs {error.name}. Install it: pip install onnxruntime onnxscript."
-        ) from error
-
-
-def cache_folder() -> Path:
-    """Return the user's folder for compiled engines (``$XDG_CACHE_HOME/streaming-bci/engines``)."""
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(base) / "streaming-bci" / "engines"
+        raise EngineError(f"The onnx engine needs {error.name}. Install it: {kind.install}.") from error
