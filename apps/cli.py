@@ -31,6 +31,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "control": ("apps.commands.control", "send one command to a session or replay that runs on this machine"),
     "streams": ("apps.commands.streams", "list the LSL streams on the network"),
     "boards": ("apps.commands.boards", "list the headsets and boards that bci run --board can read, through BrainFlow"),
+    "engines": ("apps.commands.engines", "list the inference engines: which are usable here, and what others need"),
     "bench": ("apps.commands.bench", "measure latency, the cost of history, and decoding speed on this machine"),
 }
 """Subcommand → (module, one-line help).

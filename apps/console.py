@@ -158,11 +158,14 @@ def _cells(p: Percentiles) -> tuple[str, ...]:
 
 
 def print_engine(report: EngineReport, console: Console | None = None) -> None:
-    """Print in one line what computes, and what ``auto`` passed over."""
+    """Print in one line what computes, and what ``auto`` measured and passed over."""
     line = (
         f"Engine: {report.name}, {report.precision}, built in {report.build_s:.2f} s, "
         f"parity error {report.parity_error:.1e}."
     )
+    if report.tried:
+        when = "Measured earlier" if report.remembered else "Measured"
+        line += f" {when}: {', '.join(map(str, report.tried))}."
     if report.passed_over:
         line += f" Passed over: {'; '.join(' '.join(reason.split()) for reason in report.passed_over)}."
     (console or Console()).print(line, markup=False, highlight=False, soft_wrap=True)

@@ -41,7 +41,7 @@ class Served:
         return Decoder(self.bundle.pipeline.build(), self.engine, self.bundle.decision, timer)
 
 
-def serve(name: str, engine: str = "auto", precision: str = "fp32") -> Served:
+def serve(name: str, engine: str = "auto", precision: str = "fp32", remeasure: bool = False) -> Served:
     """Load a bundle, build the engine and replay the golden run.
 
     Parameters
@@ -50,6 +50,8 @@ def serve(name: str, engine: str = "auto", precision: str = "fp32") -> Served:
         Directory of a bundle, or the name of a shipped one.
     engine, precision : str
         See `bci.engines.selection.build_engine`.
+    remeasure : bool, default=False
+        Likewise.
 
     Returns
     -------
@@ -62,18 +64,20 @@ def serve(name: str, engine: str = "auto", precision: str = "fp32") -> Served:
     EngineError
         If the engine cannot be built.
     """
-    served = examine(name, engine, precision)
+    served = examine(name, engine, precision, remeasure)
     require(served.golden_report, served.bundle.name)
     return served
 
 
-def examine(name: str, engine: str = "auto", precision: str = "fp32") -> Served:
+def examine(name: str, engine: str = "auto", precision: str = "fp32", remeasure: bool = False) -> Served:
     """Do what `serve` does, but leave it to the caller to judge the golden run."""
     bundle = load_bundle(find_bundle(name))
     golden = bundle.golden()
     pipeline = bundle.pipeline.build()
     examples = golden_windows(golden, pipeline, bundle.name)
-    built, report = build_engine(engine, bundle.network(), examples, bundle.engine_key, precision, pipeline.hop_frames)
+    built, report = build_engine(
+        engine, bundle.network(), examples, bundle.engine_key, precision, pipeline.hop_frames, remeasure
+    )
     return Served(bundle, built, report, compare(golden, bundle.pipeline, bundle.decision, built))
 
 

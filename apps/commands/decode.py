@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from apps.engine_options import add_engine_options
 from apps.quality import add_quality_options, judged
 
 if TYPE_CHECKING:
@@ -16,7 +17,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of `bci decode`."""
     parser.add_argument("file", type=Path, help="any recording that MNE reads (.fif, .edf, .bdf, .vhdr, .set, …)")
     parser.add_argument("--model", required=True, metavar="BUNDLE", help="directory or name of a shipped bundle")
-    parser.add_argument("--engine", default="auto", help="auto (default), onnx or eager")
+    add_engine_options(parser)
     parser.add_argument("--log", type=Path, metavar="FILE", help="write the predictions as JSON Lines")
     parser.add_argument("--events", type=Path, metavar="FILE", help="write the alarms as a SzCORE table (_events.tsv)")
     parser.add_argument("--overwrite", action="store_true", help="replace the files of --log and --events")
@@ -45,7 +46,7 @@ def run(args: argparse.Namespace) -> int:
         check_apart(args.log, args.events)
         _check_output("table of events", args.events, args.file, args.overwrite)
     recording = adapted(open_recording(args.file, unit=args.unit, picks=args.picks), args.model if args.adapt else None)
-    served = judged(serve(args.model, args.engine), args.quality, args.min_channels)
+    served = judged(serve(args.model, args.engine, args.precision, args.remeasure), args.quality, args.min_channels)
     bundle = served.bundle
     if args.events is not None:
         check_watches_seizures(bundle.decision)

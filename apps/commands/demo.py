@@ -15,6 +15,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from apps.engine_options import add_engine_options
+
 if TYPE_CHECKING:
     from bci.sources.simulated_patient import PatientSpec
     from offline.seizure_events import Span
@@ -54,7 +56,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--seed", type=int, default=DEFAULT_SEED, help=f"which simulated patient (default {DEFAULT_SEED})"
     )
     parser.add_argument("--out", type=Path, metavar="DIR", help="folder for the log (default: bci-demo-DATE)")
-    parser.add_argument("--engine", default="auto", help="auto (default), onnx or eager")
+    add_engine_options(parser)
     parser.add_argument("--no-view", action="store_true", help="do not draw the live view")
 
 
@@ -89,6 +91,8 @@ def run(args: argparse.Namespace) -> int:
             model=str(bundle),
             duration_s=None,
             engine=args.engine,
+            precision=args.precision,
+            remeasure=args.remeasure,
             timeout_s=_START_S,
             outputs=Outputs((JsonlSink(log),)),
             view=not args.no_view,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from apps.board_options import Input, add_input_options, build_input
 from apps.control import add_control_option, controlled
+from apps.engine_options import add_engine_options
 from apps.outputs import Outputs, add_output_options, build_outputs
 from apps.quality import add_quality_options, judged
 from apps.service import write_summary
@@ -24,7 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_input_options(parser)
     parser.add_argument("--model", required=True, metavar="BUNDLE", help="directory or name of a shipped bundle")
     parser.add_argument("--duration", type=float, metavar="S", help="stop this long after the first sample")
-    parser.add_argument("--engine", default="auto", help="auto (default), onnx or eager")
+    add_engine_options(parser)
     parser.add_argument(
         "--timeout", type=float, default=10.0, metavar="S", help="wait for the stream, then for its first sample (10)"
     )
@@ -52,6 +53,8 @@ def run(args: argparse.Namespace) -> int:
         out=args.out,
         duration_s=args.duration,
         engine=args.engine,
+        precision=args.precision,
+        remeasure=args.remeasure,
         timeout_s=args.timeout,
         outputs=outputs,
         view=not args.no_view,
@@ -85,6 +88,8 @@ def run_session(
     out: str | None = None,
     duration_s: float | None = None,
     engine: str = "auto",
+    precision: str = "fp32",
+    remeasure: bool = False,
     received: Input | None = None,
     timeout_s: float = 10.0,
     outputs: Outputs | None = None,
@@ -107,8 +112,10 @@ def run_session(
         Name of the prediction stream; None appends ``-pred`` to the stream's.
     duration_s : float or None, default=None
         Stop this long after the first sample.
-    engine : str, default="auto"
-        Engine by name.
+    engine, precision : str, default="auto", "fp32"
+        See `bci.engines.selection.build_engine`.
+    remeasure : bool, default=False
+        Likewise.
     received : Input or None, default=None
         Where samples come from; None takes the LSL stream.
     timeout_s : float, default=10.0
@@ -153,7 +160,7 @@ def run_session(
     outputs = outputs or Outputs()
     received = received or Input(stream, LslSource(stream, resolve_timeout_s=timeout_s))
     quiet_liblsl()
-    served = judged(serve(model, engine), quality, min_channels)
+    served = judged(serve(model, engine, precision, remeasure), quality, min_channels)
     bundle, report = served.bundle, served.engine_report
     outputs.check(bundle.decision)
     print_engine(report)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import argparse
 
+from apps.engine_options import add_engine_options
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of `bci verify`."""
     parser.add_argument("bundle", help="directory of a bundle, or the name of a shipped one")
-    parser.add_argument("--engine", default="auto", help="auto (default), onnx or eager")
+    add_engine_options(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -20,7 +22,7 @@ def run(args: argparse.Namespace) -> int:
     from bci.golden import require
     from bci.serving import examine
 
-    served = examine(args.bundle, args.engine)
+    served = examine(args.bundle, args.engine, args.precision, args.remeasure)
     report, built = served.golden_report, served.engine_report
     table = Table("check", "found", "limit", title=Text(f"{served.bundle.name} on {built.name} ({built.precision})"))
     table.add_row("files and schema", f"sha256 {served.bundle.sha256[:12]}…", "as in the manifest")

@@ -186,7 +186,7 @@ def _compiled(
             engine(example)
             if engine.precision == "fp32":
                 return engine
-            log.warning("the cached engine %s does not compute in fp32 and is made again", files[0])
+            log.warning("the cached engine %s does not say that it computes in fp32 and is made again", files[0])
         except UNUSABLE as error:
             log.warning("the cached engine %s is damaged and made again: %s", files[0], error)
     export()

@@ -18,6 +18,7 @@ from bci.alarm import QUIET
 from bci.alarm_figures import AlarmFigures, Onset
 from bci.decision import AlarmFlags, State
 from bci.decoder import Ledger, Prediction
+from bci.engines.choice import Trial
 from bci.engines.selection import EngineReport
 from bci.session import Summary
 from bci.sinks.base import Output
@@ -187,6 +188,14 @@ def test_the_engine_is_one_line(passed_over, end):
     assert text.startswith("Engine: eager, fp32, built in 0.12 s, parity error 1.2e-07.")
     assert text.endswith(end)
     assert text.count("\n") == 1
+
+
+@pytest.mark.parametrize(("remembered", "when"), [(False, "Measured"), (True, "Measured earlier")])
+def test_the_engine_line_says_what_was_measured(remembered, when):
+    out = console()
+    tried = (Trial("onnx", 0.04, 1e-7), Trial("eager", 0.5, 0.0))
+    print_engine(EngineReport("onnx", "fp32", 0.1, 1e-7, tried=tried, remembered=remembered), out)
+    assert f" {when}: onnx 0.040 ms (parity 1.0e-07), eager 0.500 ms (parity 0.0e+00)." in out.file.getvalue()
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

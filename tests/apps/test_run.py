@@ -244,7 +244,7 @@ def test_a_stream_that_is_not_there(model, tmp_path):
         (("--model", "nothing"), 1, ["There is no bundle 'nothing'"]),
         (("--model", "."), 1, ["is not a bundle: it has no manifest.json"]),
         (("--log", "/nowhere/log.jsonl"), 2, ["The log needs a file in a folder", "/nowhere/log.jsonl"]),
-        (("--engine", "abacus"), 2, ["no engine 'abacus'. Known: auto, onnx, eager"]),
+        (("--engine", "abacus"), 2, ["no engine 'abacus'. Known: auto, tensorrt, cuda-graph, onnx, eager"]),
         (("--duration", "-1"), 2, ["a duration above 0 s"]),
         (("--duration", "nan"), 2, ["a duration above 0 s"]),
         (("--duration", "long"), 2, ["--duration", "invalid float value"]),
