@@ -57,7 +57,7 @@ class Connection:
         self._order: np.ndarray | None = None
         self._reordered = False
         self._returned: StreamInfo | None = None
-        self._told = ""
+        self._told: set[type] = set()  # errors of this loss that were reported
         self.lost = False
         self.arrived_s = self.longest_s = 0.0
 
@@ -114,7 +114,8 @@ class Connection:
             silent_s = now_s - self.arrived_s
             self.longest_s = max(self.longest_s, silent_s)
             self._report(Event("recovered", now_s, {"silent_s": silent_s, "reordered": self._reordered}))
-            self.lost, self._reordered, self._told = False, False, ""
+            self.lost = self._reordered = False
+            self._told.clear()
         self.arrived_s = now_s
         return returned
 
@@ -136,9 +137,9 @@ class Connection:
         except StreamError as error:
             if self._settings.on_mismatch == "stop":
                 raise
-            if str(error) != self._told:
-                self._told = str(error)
-                self._report(Event("mismatch", self._now(), {"reason": self._told}))
+            if type(error) not in self._told:
+                self._told.add(type(error))
+                self._report(Event("mismatch", self._now(), {"reason": str(error)}))
         else:
             if returned is not None:
                 self._away_s, self._returned = None, returned

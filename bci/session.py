@@ -307,16 +307,18 @@ class Session:
         self.telemetry.count("samples", n_samples)
         data = received.data if self._rows is None else received.data[self._rows]
         items: Iterable[Chunk | Event] = self._timeline.take(data, received.times, received.received_s)
-        since = 0
-        if more or self._overload.skips(n_samples):
-            items = list(items)
+        since, end, can_skip = 0, 0, not more and self._overload.can_skip(n_samples)
+        if more or can_skip:
+            items = list(self._overload.split(items))
             end = self._timeline.clock.next_sample
-            since = end if more else self._overload.since(end)
+            since = end if more else 0
         began_s, n_before = self._now(), self._n_published
         for item in items:
             if isinstance(item, Event):
                 self._turn(item)
                 continue
+            if can_skip and self._overload.skips(end - item.first_sample, self._now() - began_s):
+                since, can_skip = self._overload.since(end), False
             for prediction in self._decoder.push(item, since):
                 self._publish(prediction, received.received_s)
             pipeline = self._decoder.pipeline

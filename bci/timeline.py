@@ -140,10 +140,10 @@ class Timeline:
             marker = self._breaks.pop(0)
             at = _sample_at(chunk.times, marker.time)
             if at:
-                before = _part(chunk, 0, at)
+                before = part_of(chunk, 0, at)
                 yield from self._invalid_runs.take(before)
                 yield before
-                chunk = _part(chunk, at, chunk.n_samples)
+                chunk = part_of(chunk, at, chunk.n_samples)
             yield Event(marker.kind, marker.time, {"sample": chunk.first_sample})
         yield from self._invalid_runs.take(chunk)
         yield chunk
@@ -176,6 +176,7 @@ def _sample_at(times: np.ndarray, time_s: float) -> int:
     return int(np.searchsorted(times, time_s - SAME_TIME_S))
 
 
-def _part(chunk: Chunk, start: int, stop: int) -> Chunk:
+def part_of(chunk: Chunk, start: int, stop: int) -> Chunk:
+    """Return samples `start` to ``stop - 1`` of a chunk, counted within it."""
     filled = None if chunk.filled is None else chunk.filled[start:stop]
     return Chunk(chunk.data[:, start:stop], chunk.first_sample + start, chunk.times[start:stop], filled)

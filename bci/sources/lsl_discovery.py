@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 import pylsl
@@ -16,6 +16,12 @@ from bci.texts import printable
 
 _KEY = re.compile(r"[A-Za-z_][\w/]*")
 _MADE_UP_ID = re.compile(r"-?\d{15,20}")  # the hash that pylsl takes where a sender names no source_id
+_PROPERTIES = {
+    "name": pylsl.StreamInfo.name,
+    "type": pylsl.StreamInfo.type,
+    "source_id": pylsl.StreamInfo.source_id,
+    "hostname": pylsl.StreamInfo.hostname,
+}
 _POLL_S = 0.01
 _LIST_WAIT_S = 1.0
 
@@ -86,8 +92,13 @@ def predicate(query: str) -> str:
     UsageError
         If a key is not a property path.
     """
+    return _condition(parse_query(query))
+
+
+def parse_query(query: str) -> tuple[tuple[str, str], ...]:
+    """Return the properties that the user asked for, and their values; see `predicate`."""
     if "=" not in query:
-        return f"name={literal(query)}"
+        return (("name", query),)
     terms = []
     for part in re.split(r",(?=[A-Za-z_][\w/]*=)", query):
         key, _, value = part.partition("=")
@@ -97,12 +108,16 @@ def predicate(query: str) -> str:
                 f"got {part!r}. "
                 "For a name that contains '=', use name=NAME."
             )
-        terms.append(f"{key.strip()}={literal(value)}")
-    return " and ".join(terms)
+        terms.append((key.strip(), value))
+    return tuple(terms)
 
 
-def same_stream(query: str, info: pylsl.StreamInfo) -> str:
-    """Return the XPath predicate for a stream that was lost: by type, and by its ``source_id`` if it has one.
+def _condition(terms: Iterable[tuple[str, str]]) -> str:
+    return " and ".join(f"{key}={literal(value)}" for key, value in terms)
+
+
+def same_stream(query: str, info: pylsl.StreamInfo) -> tuple[tuple[str, str], ...]:
+    """Return what a stream that was lost is known by: its type, and its ``source_id`` if it has one.
 
     An identifier that pylsl has made up is none: it is another one after a restart. Without one the stream is known by
     its name, and by what the user asked for.
@@ -116,32 +131,40 @@ def same_stream(query: str, info: pylsl.StreamInfo) -> str:
 
     Returns
     -------
-    predicate : str
+    terms : tuple of (str, str)
+        Properties and their values.
     """
-    terms = [f"type={literal(info.type())}"]
     if info.source_id() and not _MADE_UP_ID.fullmatch(info.source_id()):
-        terms.append(f"source_id={literal(info.source_id())}")
-    else:
-        terms += [f"name={literal(info.name())}", predicate(query)]
-    return " and ".join(terms)
+        return (("type", info.type()), ("source_id", info.source_id()))
+    return (("type", info.type()), ("name", info.name()), *parse_query(query))
 
 
 class Search:
     """Looks for streams in the background, so that opening one need not wait until others have had time to answer.
 
-    A stream that answers over several network cards is one stream: liblsl knows it by its uid.
+    A stream that answers over several network cards is one stream: liblsl knows it by its uid. An answer that does not
+    have the properties that were asked for is ignored: anybody on the network can answer anything.
 
     Parameters
     ----------
     query : str
         As for `predicate`.
-    condition : str or None, default=None
-        XPath predicate to look for instead of the query's own.
+    terms : sequence of (str, str) or None, default=None
+        Properties and values to look for instead of the query's own.
     """
 
-    def __init__(self, query: str, condition: str | None = None):
+    def __init__(self, query: str, terms: Sequence[tuple[str, str]] | None = None):
         self._query = query
-        self._resolver = pylsl.ContinuousResolver(pred=predicate(query) if condition is None else condition)
+        self._terms = parse_query(query) if terms is None else tuple(terms)
+        self._resolver = pylsl.ContinuousResolver(pred=_condition(self._terms))
+
+    def _answers(self, known: Collection[str] = ()) -> list[pylsl.StreamInfo]:
+        """Return the streams that are asked for, without those whose ``uid`` is known."""
+        return [
+            info
+            for info in _readable(self._resolver)
+            if info.uid() not in known and all(_has(info, key, value) for key, value in self._terms)
+        ]
 
     def first(self, timeout_s: float) -> pylsl.StreamInfo:
         """Return the first stream that answers, without its extended description.
@@ -162,7 +185,9 @@ class Search:
         ChannelMismatch
             If what answers cannot be read as a description.
         """
-        infos = wait_for_results(self._resolver, timeout_s)
+        until = pylsl.local_clock() + timeout_s
+        while not (infos := self._answers()) and pylsl.local_clock() < until:
+            time.sleep(_POLL_S)
         if not infos:
             malformed = self._resolver.results()
             if malformed:
@@ -200,7 +225,7 @@ class Search:
         """
         until = pylsl.local_clock() + timeout_s
         while True:
-            answers = [info for info in _readable(self._resolver) if info.uid() not in known]
+            answers = self._answers(known)
             if len(answers) == 1:
                 return answers[0]
             if pylsl.local_clock() >= until:
@@ -211,7 +236,7 @@ class Search:
 
     def uids(self) -> set[str]:
         """Return the identifiers of all streams that have answered."""
-        return {info.uid() for info in _readable(self._resolver)}
+        return {info.uid() for info in self._answers()}
 
     def need_one(self, known: Collection[str] = ()) -> None:
         """Check that no second stream has answered.
@@ -226,7 +251,7 @@ class Search:
         StreamError
             If one has; lists all.
         """
-        answers = [info for info in _readable(self._resolver) if info.uid() not in known]
+        answers = self._answers(known)
         if len(answers) > 1:
             listed = ", ".join(sorted(str(found(info)) for info in answers))
             alike = len({(info.source_id(), info.hostname()) for info in answers}) == 1
@@ -246,6 +271,12 @@ def wait_for_results(resolver: pylsl.ContinuousResolver, timeout_s: float) -> li
 
 def _readable(resolver: pylsl.ContinuousResolver) -> list[pylsl.StreamInfo]:
     return [info for info in resolver.results() if not _is_malformed(info)]
+
+
+def _has(info: pylsl.StreamInfo, key: str, value: str) -> bool:
+    """Whether a stream has a property, as far as that can be told before it is opened."""
+    read = _PROPERTIES.get(key)
+    return read is None or read(info) == value
 
 
 def _is_malformed(info: pylsl.StreamInfo) -> bool:

@@ -66,7 +66,7 @@ class LslSource:
         self._inlet: Any = None
         self._markers: Any = None
         self._search: Search | None = None  # for a stream that was lost
-        self._same: str | None = None  # what the open stream is known by
+        self._same: tuple[tuple[str, str], ...] | None = None  # what the open stream is known by
         self._refused: set[str] = set()
         self.n_received = self._n_before = 0
 

@@ -49,8 +49,6 @@ class Live:
 def run_live(seconds_of, duration_s=60.0, overload="newest", most=MOST_A_READ):
     """Run a session whose engine takes `seconds_of` (number of the call) each time."""
     clock = Clock()
-    engine = Slow()
-    decoder = Decoder(PipelineSpec(SIGNAL, (), Window(WINDOW_S, HOP_S)).build(), engine, DecisionSpec(("a", "b")))
 
     class Varying(Slow):
         n_calls = 0
@@ -60,7 +58,9 @@ def run_live(seconds_of, duration_s=60.0, overload="newest", most=MOST_A_READ):
             self.n_calls += 1
             return super().__call__(batch)
 
-    decoder.engine = Varying(clock=clock)
+    engine = Varying()
+    decoder = Decoder(PipelineSpec(SIGNAL, (), Window(WINDOW_S, HOP_S)).build(), engine, DecisionSpec(("a", "b")))
+    engine.clock, engine.n_calls = clock, 0  # the decoder has tried it
     source, tape = Live(clock, duration_s, most), Tape()
     settings = SessionSettings("out", overload=overload)
     session = Session(source, decoder, Identity("tiny", "ab", "slow", "fp32"), settings, None, [tape], clock)
@@ -101,6 +101,13 @@ def test_a_network_that_keeps_up_skips_nothing():
     assert "overflow" not in {e.kind for e in tape.events()}
 
 
+def test_a_network_that_becomes_slow_is_bounded_from_the_first():
+    """What was fast so far says little: a read is cut short when it has taken a hop."""
+    _, _, _, latency_s = run_live(lambda n: 0.01 if n < 20 else 2.0)
+    assert latency_s[:-1].max() < 3 * 2.0 + HOP_S
+    assert latency_s[22:-1].max() < 2.0 + HOP_S + 2 * CHUNK / SFREQ
+
+
 def test_one_slow_prediction_is_no_overload():
     """What waits after a hiccup is computed: it takes less than a hop."""
     summary, _, predictions, latency_s = run_live(lambda n: 3.0 if n == 20 else 0.01)
@@ -118,5 +125,7 @@ def test_reads_without_a_whole_hop_are_never_skipped():
     overload = Overload(0.5, 50)
     overload.note(10.0, 1)
     assert not overload.skips(49)
+    assert not overload.skips(49, spent_s=9.0)
     assert overload.skips(50)
     assert not Overload(0.5, 50).skips(500)  # nothing is known yet
+    assert Overload(0.5, 50).skips(500, spent_s=0.6)
