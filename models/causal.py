@@ -32,6 +32,14 @@ class CausalLayer(Protocol):
         ...
 
 
+class CausalClassifier(CausalLayer, Protocol):
+    """A network with state that classifies: ``step`` gives the logits after the last frame, (batch, n_classes)."""
+
+    def frames(self, x: Tensor, state: State) -> tuple[Tensor, State]:
+        """Return the logits after each of the next frames, (batch, n_classes, n), and the state."""
+        ...
+
+
 class CausalConv1d(nn.Conv1d):
     """Convolution over time whose output sees the present frame and the past.
 
@@ -73,12 +81,12 @@ class CausalConv1d(nn.Conv1d):
 
     def forward(self, x: Tensor) -> Tensor:
         """Convolve whole streams, (batch, n_in, time) to (batch, n_out, time)."""
-        return self.step(x, self.initial(len(x)))[0]
+        return self.step(x, self.initial(x.shape[0]))[0]
 
     def step(self, x: Tensor, state: State) -> tuple[Tensor, State]:
         """Convolve the next frames, (batch, n_in, n) to (batch, n_out, n)."""
         seen = torch.cat((state[0], x), dim=-1)
-        y = super().forward(seen) if x.shape[-1] else x.new_zeros(len(x), self.out_channels, 0)
+        y = super().forward(seen) if x.shape[-1] else x.new_zeros(x.shape[0], self.out_channels, 0)
         return y, (_newest(seen, self.n_behind),)
 
 
@@ -134,12 +142,12 @@ class CausalConv2d(nn.Conv2d):
 
     def forward(self, x: Tensor) -> Tensor:
         """Convolve whole streams, (batch, n_in, n_features, time) to (batch, n_out, n_features_out, time)."""
-        return self.step(x, self.initial(len(x)))[0]
+        return self.step(x, self.initial(x.shape[0]))[0]
 
     def step(self, x: Tensor, state: State) -> tuple[Tensor, State]:
         """Convolve the next frames, (batch, n_in, n_features, n) to (batch, n_out, n_features_out, n)."""
         seen = torch.cat((state[0], x), dim=-1)
-        empty = (len(x), self.out_channels, self.n_features_out, 0)
+        empty = (x.shape[0], self.out_channels, self.n_features_out, 0)
         y = super().forward(seen) if x.shape[-1] else x.new_zeros(empty)
         return y, (_newest(seen, self.n_behind),)
 
@@ -194,7 +202,7 @@ class CausalAttention(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Attend within whole streams, (batch, n_channels, time) to the same shape."""
-        return self.step(x, self.initial(len(x)))[0]
+        return self.step(x, self.initial(x.shape[0]))[0]
 
     def step(self, x: Tensor, state: State) -> tuple[Tensor, State]:
         """Attend from the next frames, (batch, n_channels, n) to the same shape."""
@@ -208,7 +216,7 @@ class CausalAttention(nn.Module):
         n, behind = x.shape[-1], self.n_behind
         query, key, value = self.project(x.transpose(1, 2)).chunk(3, dim=-1)
         keys, values = torch.cat((state[0], key), dim=1), torch.cat((state[1], value), dim=1)
-        there = torch.cat((state[2], x.new_ones(len(x), n)), dim=1)
+        there = torch.cat((state[2], x.new_ones(x.shape[0], n)), dim=1)
         lag = behind + torch.arange(n, device=x.device)[:, None] - torch.arange(behind + n, device=x.device)
         near = (lag >= 0) & (lag <= behind)
         scores = self._heads(query) @ self._heads(keys).transpose(-1, -2) / math.sqrt(x.shape[1] / self._n_heads)
@@ -250,12 +258,12 @@ class CausalGRU(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Run whole streams, (batch, n_in, time) to (batch, n_out, time)."""
-        return self.step(x, self.initial(len(x)))[0]
+        return self.step(x, self.initial(x.shape[0]))[0]
 
     def step(self, x: Tensor, state: State) -> tuple[Tensor, State]:
         """Run the next frames, (batch, n_in, n) to (batch, n_out, n)."""
         if x.shape[-1] == 0:
-            return x.new_zeros(len(x), self.cells.hidden_size, 0), state
+            return x.new_zeros(x.shape[0], self.cells.hidden_size, 0), state
         y, hidden = self.cells(x.transpose(1, 2), state[0].transpose(0, 1).contiguous())
         return y.transpose(1, 2), (hidden.transpose(0, 1).contiguous(),)
 
@@ -333,7 +341,7 @@ class ExponentialMean(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Average whole streams, (batch, n_channels, time) to (batch, n_decays * n_channels, time)."""
-        return self.step(x, self.initial(len(x)))[0]
+        return self.step(x, self.initial(x.shape[0]))[0]
 
     def step(self, x: Tensor, state: State) -> tuple[Tensor, State]:
         """Return the means after each next frame, (batch, n_channels, n) to (batch, n_decays * n_channels, n)."""

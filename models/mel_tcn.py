@@ -116,7 +116,7 @@ class MelTCN(nn.Module):
         -------
         logits : Tensor, shape (batch, n_classes)
         """
-        return self.step(x, self.initial(len(x)))[0]
+        return self.step(x, self.initial(x.shape[0]))[0]
 
     def step(self, x: Tensor, state: State) -> tuple[Tensor, State]:
         """Classify after the next frames.
@@ -144,7 +144,7 @@ class MelTCN(nn.Module):
 
     def _run(self, x: Tensor, state: State) -> tuple[Tensor, State]:
         if x.shape[-1] == 0:
-            return x.new_zeros(len(x), self.head.in_features, 0), state
+            return x.new_zeros(x.shape[0], self.head.in_features, 0), state
         n_blocks, n_time = self.blocks.n_states, self.time.n_states
         x, blocks = self.blocks.step(self.mix(x), state[:n_blocks])
         x, time = self.time.step(self.frequency(x)[:, :, 0], state[n_blocks : n_blocks + n_time])
