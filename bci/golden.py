@@ -10,7 +10,7 @@ import numpy as np
 from bci.chunk import Chunk
 from bci.decision import DecisionSpec
 from bci.decoder import Decoder, Prediction
-from bci.engines.base import Engine
+from bci.engines.base import Engine, StatefulEngine
 from bci.errors import ParityError, SchemaError
 from bci.pipeline import PipelineSpec
 
@@ -54,7 +54,11 @@ class GoldenReport:
 
 
 def record(
-    pipeline: PipelineSpec, decision: DecisionSpec, engine: Engine, data: np.ndarray, chunk_sizes: np.ndarray
+    pipeline: PipelineSpec,
+    decision: DecisionSpec,
+    engine: Engine | StatefulEngine,
+    data: np.ndarray,
+    chunk_sizes: np.ndarray,
 ) -> dict[str, np.ndarray]:
     """Run `data` through and keep what came out at each step.
 
@@ -62,7 +66,7 @@ def record(
     ----------
     pipeline, decision
         Settings.
-    engine : Engine
+    engine : Engine or StatefulEngine
         The eager engine: the reference.
     data : ndarray of float32, shape (n_channels, n_samples)
         Raw samples, long enough for at least one prediction.
@@ -95,7 +99,7 @@ def record(
 
 
 def compare(
-    golden: Mapping[str, np.ndarray], pipeline: PipelineSpec, decision: DecisionSpec, engine: Engine
+    golden: Mapping[str, np.ndarray], pipeline: PipelineSpec, decision: DecisionSpec, engine: Engine | StatefulEngine
 ) -> GoldenReport:
     """Run the golden input again and measure the differences.
 
@@ -167,7 +171,11 @@ def require(report: GoldenReport, name: str) -> None:
 
 
 def _run(
-    pipeline: PipelineSpec, decision: DecisionSpec, engine: Engine, data: np.ndarray, chunk_sizes: np.ndarray
+    pipeline: PipelineSpec,
+    decision: DecisionSpec,
+    engine: Engine | StatefulEngine,
+    data: np.ndarray,
+    chunk_sizes: np.ndarray,
 ) -> list[Prediction]:
     decoder = Decoder(pipeline.build(), engine, decision)
     times = np.arange(data.shape[1]) / pipeline.signal.sfreq

@@ -10,7 +10,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 
 from bci.bundle import Bundle, find_bundle, load_bundle
 from bci.decoder import Decoder
-from bci.engines.base import Engine
+from bci.engines.base import Engine, StatefulEngine
 from bci.engines.selection import EngineReport, build_engine
 from bci.errors import SchemaError
 from bci.golden import GoldenReport, compare, require
@@ -26,13 +26,13 @@ class Served:
     Parameters
     ----------
     bundle : Bundle
-    engine : Engine
+    engine : Engine or StatefulEngine
     engine_report : EngineReport
     golden_report : GoldenReport
     """
 
     bundle: Bundle
-    engine: Engine
+    engine: Engine | StatefulEngine
     engine_report: EngineReport
     golden_report: GoldenReport
 
@@ -74,10 +74,18 @@ def examine(name: str, engine: str = "auto", precision: str = "fp32", remeasure:
     bundle = load_bundle(find_bundle(name))
     golden = bundle.golden()
     pipeline = bundle.pipeline.build()
-    examples = golden_windows(golden, pipeline, bundle.name)
-    built, report = build_engine(
-        engine, bundle.network(), examples, bundle.engine_key, precision, pipeline.hop_frames, remeasure
-    )
+    network = bundle.network()
+    built: Engine | StatefulEngine
+    if hasattr(network, "frames"):  # it has state, see `models.causal`
+        from bci.engines.stepping import build_stateful
+
+        columns = golden_columns(golden, pipeline, bundle.name, 1)
+        built, report = build_stateful(engine, network, columns, bundle.engine_key, precision)
+    else:
+        examples = golden_windows(golden, pipeline, bundle.name)
+        built, report = build_engine(
+            engine, network, examples, bundle.engine_key, precision, pipeline.hop_frames, remeasure
+        )
     return Served(bundle, built, report, compare(golden, bundle.pipeline, bundle.decision, built))
 
 
@@ -89,15 +97,27 @@ def golden_windows(golden: dict[str, np.ndarray], pipeline: Pipeline, name: str)
     SchemaError
         If the golden features do not fit the pipeline.
     """
-    features = golden.get("features")
     n = pipeline.window_frames
-    if features is None or features.shape[:-1] != pipeline.signal_out.shape or features.shape[-1] < n:
+    features = golden_columns(golden, pipeline, name, n)
+    starts = window_starts(features.shape[-1], pipeline)[:MAX_EXAMPLES]
+    return np.ascontiguousarray(windows_at(features, starts, n))
+
+
+def golden_columns(golden: dict[str, np.ndarray], pipeline: Pipeline, name: str, n_columns: int) -> np.ndarray:
+    """Return the columns of the golden run, float32 (*column_shape, n), at least `n_columns`.
+
+    Raises
+    ------
+    SchemaError
+        If the golden features do not fit the pipeline.
+    """
+    features = golden.get("features")
+    if features is None or features.shape[:-1] != pipeline.signal_out.shape or features.shape[-1] < n_columns:
         raise SchemaError(
             f"{name}: golden.safetensors needs features of shape {pipeline.signal_out.shape} with at least "
-            f"{n} columns. Train the bundle again."
+            f"{n_columns} columns. Train the bundle again."
         )
-    starts = window_starts(features.shape[-1], pipeline)[:MAX_EXAMPLES]
-    return np.ascontiguousarray(windows_at(features.astype(np.float32), starts, n))
+    return features.astype(np.float32)
 
 
 def windows_at(columns: np.ndarray, starts: np.ndarray, n_columns: int) -> np.ndarray:

@@ -11,13 +11,17 @@ import numpy as np
 from bci.bundle import Bundle, write_bundle
 from bci.chunk import samples
 from bci.decision import DecisionSpec
+from bci.engines.base import Engine, StatefulEngine
 from bci.engines.eager_engine import EagerEngine
+from bci.engines.stepping import EagerSteps
 from bci.golden import record
 from offline.datasets.base import Session
 from offline.evaluate import Fitted
 
 GOLDEN_PREDICTIONS = 8
 CHUNK_SIZES = (8, 1, 64, 0, 19)
+LONGEST_STREAM_S = 16.0
+"""Golden input of a network with state at most: it predicts from its first hop on, and contexts may be minutes."""
 
 
 def export_bundle(
@@ -60,11 +64,16 @@ def export_bundle(
     signal = fitted.pipeline.signal
     window = fitted.pipeline.window
     built = fitted.pipeline.build()
-    first = int(built.last_input(np.array([built.window_frames - 1]))[0]) + 1
+    n_columns = built.window_frames
+    engine: Engine | StatefulEngine = EagerEngine(fitted.network)
+    if hasattr(fitted.network, "frames"):  # it has state, see `models.causal`
+        n_columns = min(n_columns, round(LONGEST_STREAM_S * built.signal_out.sfreq))
+        engine = EagerSteps(fitted.network)
+    first = int(built.last_input(np.array([n_columns - 1]))[0]) + 1
     n_samples = first + GOLDEN_PREDICTIONS * samples(window.hop_s, signal.sfreq, "The hop of predictions")
     level = np.std(session.read(), axis=1, keepdims=True)
     data = (np.random.default_rng(seed).standard_normal((signal.n_channels, n_samples)) * level).astype(np.float32)
-    golden = record(fitted.pipeline, decision, EagerEngine(fitted.network), data, _chunks(n_samples))
+    golden = record(fitted.pipeline, decision, engine, data, _chunks(n_samples))
     return write_bundle(
         folder,
         pipeline=fitted.pipeline,

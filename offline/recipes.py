@@ -42,6 +42,9 @@ class Recipe:
         Defaults of training.
     learning_rate, dropout : float
         Defaults of training.
+    label_s : float or None, default=None
+        Seconds at the end of a window that decide its class, where windows of a long recording are labelled; None
+        takes all of it.
     note : str, default=""
         What may limit it; reports call it a possible reason where the model is below the strong baseline.
     """
@@ -56,6 +59,7 @@ class Recipe:
     patience: int = 60
     learning_rate: float = 3e-3
     dropout: float = 0.25
+    label_s: float | None = None
     note: str = ""
 
     def pipeline(self, signal: Signal, window_s: float, hop_s: float) -> PipelineSpec:
@@ -175,6 +179,16 @@ RECIPES: dict[str, dict[str, Recipe]] = {
             arguments={"offset_db": 45.0},
             epochs=20,
             dropout=0.2,
+        ),
+        "mel_tcn": Recipe(
+            "mel_tcn",
+            "mel TCN with state on 2 s spectra every 0.25 s",
+            (Bandpass(0.5, 40.0), AverageReference(), LogMel(512, 512, 64, 40, 0.5, 40.0)),
+            3.0,
+            arguments={"offset_db": 45.0},
+            epochs=20,
+            dropout=0.2,
+            label_s=8.0,
         ),
     },
 }

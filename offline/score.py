@@ -1,7 +1,7 @@
 """Decode a whole recording: the independent reference of the streaming decoder.
 
 The pipeline sees each stretch of the recording in blocks of minutes, so that memory does not grow with the recording;
-windows are cut by index, and the network runs in batches.
+windows are cut by index, and the network runs in batches. A network with state runs along each block as a whole.
 Nothing here uses `bci.decoder.Decoder` or a ring.
 """
 
@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from bci.clock import ClockSpec
 from bci.decision import Decision, DecisionSpec
 from bci.decoder import Ledger, Prediction
-from bci.engines.base import Engine
+from bci.engines.base import Engine, StatefulEngine
 from bci.errors import RecordingError
 from bci.matching import channel_rows
 from bci.pipeline import Block, Pipeline, PipelineSpec
@@ -48,7 +49,7 @@ class Stretch:
 def score_recording(
     recording: Recording | AdaptedRecording,
     pipeline: PipelineSpec,
-    engine: Engine,
+    engine: Engine | StatefulEngine,
     decision: DecisionSpec,
     clock: ClockSpec | None = None,
     block_s: float = BLOCK_S,
@@ -60,7 +61,7 @@ def score_recording(
     recording : Recording
         What to decode; its channels may stand in another order than the pipeline's.
     pipeline : PipelineSpec
-    engine : Engine
+    engine : Engine or StatefulEngine
     decision : DecisionSpec
     clock : ClockSpec or None, default=None
         Rule for gaps; None takes the default of live sessions.
@@ -77,7 +78,7 @@ def score_recording(
     ChannelMismatch
         If the recording does not fit the pipeline.
     RecordingError
-        If it is too short for one window.
+        If it is too short for one window, or for a network with state for one prediction.
     """
     rows = channel_rows(pipeline.signal, recording.signal, "recording")
     running = pipeline.build()
@@ -87,7 +88,10 @@ def score_recording(
     for stretch in stretches(recording, (clock or ClockSpec()).max_fill_s):
         judge.restart()
         blocks = read_blocks(recording, rows, stretch, n_samples)
-        predictions += _score_stretch(blocks, stretch, running, engine, judge, len(predictions))
+        if isinstance(engine, StatefulEngine):
+            predictions += _follow_stretch(blocks, stretch, running, engine, judge, len(predictions))
+        else:
+            predictions += _score_stretch(blocks, stretch, running, engine, judge, len(predictions))
     if not predictions:
         raise RecordingError(
             f"{recording.path.name} must hold at least one window of {pipeline.window.length_s:g} s, "
@@ -175,28 +179,73 @@ def _score_stretch(
                 seen = slice(max(0, start - lead), start + n)
                 quality = float(np.average(held.valid[seen], weights=held.n_new[seen]))
                 last_sample = stretch.start + int(held.last_input[start + n - 1])
-                at_s = last_sample / pipeline.signal_in.sfreq
-                verdict = judge.step(row, quality, bool(held.last_input[start] >= warmup), at_s)
-                predictions.append(
-                    Prediction(
-                        index=n_before + len(predictions),
-                        last_sample=last_sample,
-                        time=at_s,
-                        logits=row.copy(),
-                        probabilities=verdict.probabilities,
-                        quality=quality,
-                        state=verdict.state,
-                        changed=verdict.changed,
-                        level=verdict.level,
-                        ledger=NO_LEDGER,
-                        alarm=verdict.alarm,
-                    )
-                )
+                settled = bool(held.last_input[start] >= warmup)
+                index, sfreq = n_before + len(predictions), pipeline.signal_in.sfreq
+                predictions.append(_prediction(judge, index, last_sample, sfreq, row, quality, settled))
         due += pipeline.hop_frames * len(starts)
         n_done = min(max(0, due - lead - dropped), columns.shape[-1])
         held = _tail(held, n_done)
         dropped += n_done
     return predictions
+
+
+def _follow_stretch(
+    blocks: Iterator[tuple[np.ndarray, np.ndarray]],
+    stretch: Stretch,
+    pipeline: Pipeline,
+    engine: StatefulEngine,
+    judge: Decision,
+    n_before: int,
+) -> list[Prediction]:
+    """Score a stretch with a network with state: a prediction every hop, on the grid of the ends of windows."""
+    pipeline.reset()
+    n, lead, hop = pipeline.window_frames, pipeline.lead_frames, pipeline.hop_frames
+    warmup = int(np.ceil(pipeline.warmup_s * pipeline.signal_in.sfreq))
+    predictions: list[Prediction] = []
+    state: Any = None
+    known: Block | None = None  # what is known of the last columns; their data were used up
+    n_columns = 0
+    settled_from: int | None = None
+    for data, filled in blocks:
+        block = pipeline.process(data, filled)
+        if block.data.shape[-1] == 0:
+            continue
+        logits, state = engine.along(block.data.astype(np.float32), state)
+        if settled_from is None and block.last_input[-1] >= warmup:
+            settled_from = n_columns + int(np.searchsorted(block.last_input, warmup))
+        bare = Block(block.data[..., :0], block.valid, block.last_input, block.n_new)
+        known = bare if known is None else _join(known, bare)
+        first = n_columns + len(block.valid) - len(known.valid)  # number of the first column that is known
+        for column in range(n_columns + (n - 1 - n_columns) % hop, n_columns + len(block.valid), hop):
+            seen = slice(max(0, column + 1 - n - lead - first), column + 1 - first)
+            quality = float(np.average(known.valid[seen], weights=known.n_new[seen]))
+            settled = settled_from is not None and column + 1 - n >= settled_from
+            last_sample = stretch.start + int(known.last_input[column - first])
+            index, row = n_before + len(predictions), logits[column - n_columns]
+            predictions.append(_prediction(judge, index, last_sample, pipeline.signal_in.sfreq, row, quality, settled))
+        n_columns += len(block.valid)
+        known = _tail(known, max(0, len(known.valid) - n - lead))
+    return predictions
+
+
+def _prediction(
+    judge: Decision, index: int, last_sample: int, sfreq: float, logits: np.ndarray, quality: float, settled: bool
+) -> Prediction:
+    at_s = last_sample / sfreq
+    verdict = judge.step(logits, quality, settled, at_s)
+    return Prediction(
+        index=index,
+        last_sample=last_sample,
+        time=at_s,
+        logits=logits.copy(),
+        probabilities=verdict.probabilities,
+        quality=quality,
+        state=verdict.state,
+        changed=verdict.changed,
+        level=verdict.level,
+        ledger=NO_LEDGER,
+        alarm=verdict.alarm,
+    )
 
 
 def _join(a: Block, b: Block) -> Block:

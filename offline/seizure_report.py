@@ -12,7 +12,7 @@ from offline.seizure_alarm import FIGURES
 from offline.training_loop import Epoch
 
 ROWS = {
-    "network": "mel CNN",
+    "network": "the network",
     "band_powers": "logistic regression on band powers",
     "line_length": "line length",
     "shifted": "the network's alarms at random other times",
@@ -71,10 +71,11 @@ def report_html(metrics: Mapping[str, Any], history: Sequence[Epoch]) -> str:
 
 
 def _rows(metrics: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
+    network = metrics["run"]["model"].replace("mel_cnn", "mel CNN").replace("mel_tcn", "mel TCN")
     for name, label in ROWS.items():
         row = metrics["detectors"][name]
         yield (
-            label,
+            network if name == "network" else label,
             *(_cell(row[figure], form) for figure, form in zip((*FIGURES, "window_auc"), _FORMS, strict=True)),
         )
 

@@ -47,12 +47,13 @@ from offline.seizure_detectors import BandPowerDetector, LineLengthDetector, eve
 from offline.seizure_events import EventScore, Span, score_events
 from offline.seizure_report import report_html, table
 from offline.train import Outcome, record, recorded, torch_threads
-from offline.training_loop import Epoch, logits_of, train_network
-from offline.windows import WindowSet
+from offline.training_loop import Epoch, logits_along, logits_of, train_network
+from offline.windows import SessionWindows, WindowSet
 
 log = logging.getLogger(__name__)
 
-NAME = "seizure-demo"
+NAMES = {"mel_cnn": "seizure-demo", "mel_tcn": "seizure-tcn"}
+"""Names of the bundles."""
 SIMULATORS = 2
 BATCH = 64
 _NO_FIGURE: dict[str, Any] = {"value": None, "interval": None}
@@ -62,7 +63,7 @@ def train(config: TrainConfig, created: str, on_step: Callable[[Step], None] | N
     """Train on simulated patients, choose the alarm on others, score it on a third cohort and write everything down.
 
     Writes ``features/`` (outputs of the pipeline), ``train.log``, ``metrics.json``, ``report.html`` and the
-    bundle ``seizure-demo/`` below ``config.out``. A run that was interrupted goes on where it was.
+    bundle (``seizure-demo/`` for the mel CNN) below ``config.out``. A run that was interrupted goes on where it was.
 
     Parameters
     ----------
@@ -96,7 +97,9 @@ def train(config: TrainConfig, created: str, on_step: Callable[[Step], None] | N
     resolved = resolve(unlabelled, plan, config)
     out = Path(config.out)
     cohorts = [asdict(cohort) for cohort in COHORTS]
-    claim(out, "run", config, resolved, {"simulator": cache_key(pipeline), "cohorts": cohorts})
+    labelling = Labelling(recent_s=plan.label_s)
+    data = {"simulator": cache_key(pipeline), "cohorts": cohorts, "labelling": asdict(labelling)}
+    claim(out, "run", config, resolved, data)
     n_epochs = loop_settings(plan, config).epochs
     progress = Progress(sum(cohort.n_patients for cohort in COHORTS) + n_epochs, on_step)
     patients = {}
@@ -111,13 +114,14 @@ def train(config: TrainConfig, created: str, on_step: Callable[[Step], None] | N
                 SIMULATORS,
                 partial(_simulated, progress, cohort.name),
             )
-        fitted = _fit(pipeline, patients[TRAIN.name], plan, config, out / "network.safetensors", progress)
+        windows = [labelled_windows(pipeline, patient, labelling) for patient in patients[TRAIN.name]]
+        fitted = _fit(pipeline, windows, plan, config, out / "network.safetensors", progress)
         tracks = {name: _tracks(fitted, patients[name]) for name in (VALIDATION.name, TEST.name)}
-        decision = _decide(fitted, patients[VALIDATION.name], tracks[VALIDATION.name])
-        metrics = _metrics(fitted, decision, patients, tracks[TEST.name], config, resolved)
+        decision = _decide(fitted, patients[VALIDATION.name], tracks[VALIDATION.name], labelling)
+        metrics = _metrics(fitted, decision, patients, tracks[TEST.name], config, resolved, labelling)
         lines = table(metrics)
         bundle = export_bundle(
-            out / NAME,
+            out / NAMES[config.model],
             fitted,
             decision,
             dataset.sessions[0],
@@ -130,7 +134,7 @@ def train(config: TrainConfig, created: str, on_step: Callable[[Step], None] | N
                 "epochs": len(fitted.history),
                 "command": command(config),
             },
-            card=_card(config, metrics, lines, decision),
+            card=_card(plan, config, metrics, lines, decision),
             created=created,
             seed=config.seed,
         )
@@ -152,15 +156,13 @@ def command(config: TrainConfig) -> str:
 
 def _fit(
     pipeline: PipelineSpec,
-    patients: Sequence[PatientFeatures],
+    pieces: Sequence[SessionWindows],
     plan: Recipe,
     config: TrainConfig,
     checkpoint: Path,
     progress: Progress,
 ) -> Fitted:
-    windows = WindowSet(
-        [labelled_windows(pipeline, patient, Labelling()) for patient in patients], pipeline.build().window_frames
-    )
+    windows = WindowSet(pieces, pipeline.build().window_frames)
     spec = model_spec(plan, pipeline, len(CLASSES), config.dropout)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
@@ -168,8 +170,9 @@ def _fit(
     settings = loop_settings(plan, config)
 
     def report(epoch: Epoch) -> None:
-        record.info("%s: epoch %d: %s", NAME, epoch.index, epoch.figures)
-        progress.epoch(NAME, epoch)
+        name = NAMES[config.model]
+        record.info("%s: epoch %d: %s", name, epoch.index, epoch.figures)
+        progress.epoch(name, epoch)
 
     trained = train_network(network, windows, None, settings, checkpoint, report)
     return Fitted(pipeline, spec, network, trained.history, trained.best)
@@ -187,14 +190,18 @@ def _logits(network: nn.Module, pipeline: PipelineSpec, patient: PatientFeatures
     running = pipeline.build()
     columns = np.asarray(patient.data)
     starts = window_starts(columns.shape[-1], running)
+    if hasattr(network, "step"):
+        return logits_along(network, columns)[starts + running.window_frames - 1]
     parts = [starts[i : i + BATCH] for i in range(0, len(starts), BATCH)]
     return np.concatenate(
         [logits_of(network, np.ascontiguousarray(windows_at(columns, s, running.window_frames))) for s in parts]
     )
 
 
-def _decide(fitted: Fitted, patients: Sequence[PatientFeatures], tracks: Sequence[Track]) -> DecisionSpec:
-    labels = np.concatenate([every_label(fitted.pipeline, patient, Labelling()) for patient in patients])
+def _decide(
+    fitted: Fitted, patients: Sequence[PatientFeatures], tracks: Sequence[Track], labelling: Labelling
+) -> DecisionSpec:
+    labels = np.concatenate([every_label(fitted.pipeline, patient, labelling) for patient in patients])
     logits = np.concatenate([t.logits for t in tracks])
     temperature = round(fit_temperature(logits[labels >= 0], labels[labels >= 0]), 3)
     return choose_alarm(tracks, CLASSES, fitted.pipeline.window.hop_s, temperature)
@@ -207,20 +214,21 @@ def _metrics(
     test: Sequence[Track],
     config: TrainConfig,
     resolved: Mapping[str, Any],
+    labelling: Labelling,
 ) -> dict[str, Any]:
     pipeline, hop_s = fitted.pipeline, fitted.pipeline.window.hop_s
     powers = BandPowerDetector(pipeline)
-    powers.fit(patients[TRAIN.name], Labelling())
+    powers.fit(patients[TRAIN.name], labelling)
     powers_alarm = choose_alarm([powers.track(p) for p in patients[VALIDATION.name]], CLASSES, hop_s)
     lengths = LineLengthDetector(pipeline)
-    lengths.fit(patients[TRAIN.name], Labelling())
+    lengths.fit(patients[TRAIN.name], labelling)
     lengths_alarm = choose_alarm([lengths.track(p) for p in patients[VALIDATION.name]], CLASSES, hop_s)
     tracks = {
         "network": test,
         "band_powers": [powers.track(p) for p in patients[TEST.name]],
         "line_length": [lengths.track(p) for p in patients[TEST.name]],
     }
-    labels = [every_label(pipeline, p, Labelling()) for p in patients[TEST.name]]
+    labels = [every_label(pipeline, p, labelling) for p in patients[TEST.name]]
     scores: dict[str, list[EventScore]] = {
         "network": score_tracks(tracks["network"], decision, hop_s),
         "band_powers": score_tracks(tracks["band_powers"], powers_alarm, hop_s),
@@ -247,7 +255,7 @@ def _metrics(
             "settings": settings_record(config),
             "resolved": dict(resolved),
             "versions": versions(),
-            "labelling": asdict(Labelling()),
+            "labelling": asdict(labelling),
         },
         "data": {cohort.name: {**asdict(cohort), "seizures": _n_seizures(patients[cohort.name])} for cohort in COHORTS},
         "scored": "SzCORE event rules, pooled over the test patients; 95 % percentile bootstrap over patients",
@@ -260,7 +268,9 @@ def _n_seizures(patients: Sequence[PatientFeatures]) -> int:
     return sum(len(patient.seizures) for patient in patients)
 
 
-def _card(config: TrainConfig, metrics: Mapping[str, Any], lines: Sequence[str], decision: DecisionSpec) -> str:
+def _card(
+    plan: Recipe, config: TrainConfig, metrics: Mapping[str, Any], lines: Sequence[str], decision: DecisionSpec
+) -> str:
     data = metrics["data"]
     people = "; ".join(
         f"{name}: {c['n_patients']} patients of {c['duration_s'] / 60:g} min, seeds from {c['first_seed']}, "
@@ -268,11 +278,11 @@ def _card(config: TrainConfig, metrics: Mapping[str, Any], lines: Sequence[str],
         for name, c in data.items()
     )
     parts = (
-        f"# {NAME}",
+        f"# {NAMES[config.model]}",
         "Shows the toolkit at work on simulated patients. It has never met a person, its figures say nothing about "
         "people, and it is not a medical device.",
-        f"A small mel CNN on windows of {config.window_s:g} s every {config.hop_s:g} s; 19 channels of the 10–20 "
-        f"system at 256 Hz, 0.5–40 Hz, average reference. {_alarm_text(decision)}",
+        f"A small {plan.line}; windows of {config.window_s:g} s, a prediction every {config.hop_s:g} s; 19 channels of "
+        f"the 10–20 system at 256 Hz, 0.5–40 Hz, average reference. {_alarm_text(decision)}",
         "## Data",
         f"Simulated recordings (`docs/simulated-patient.md`). {people}. No seed is in two cohorts. Weights and "
         "baselines come from the first cohort, temperature and alarm from the second, the figures from the third.",

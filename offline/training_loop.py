@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import torch
@@ -17,6 +17,9 @@ from torch.nn import functional
 from models.layers import constrain_
 from offline.checkpoint import load_checkpoint, save_checkpoint
 from offline.windows import WindowSet
+
+if TYPE_CHECKING:
+    from models.mel_tcn import MelTCN
 
 N_VALIDATION_WINDOWS = 4
 """Windows of each validation stretch: one alone makes the curve too coarse to stop by."""
@@ -162,6 +165,29 @@ def logits_of(network: nn.Module, windows: np.ndarray, batch_size: int = 64) -> 
     """Return the logits of windows, float64 (n_windows, n_classes); the network must be in evaluation mode."""
     batches = [torch.from_numpy(windows[i : i + batch_size]) for i in range(0, len(windows), batch_size)]
     return torch.cat([network(batch) for batch in batches]).double().numpy()
+
+
+@torch.no_grad()
+def logits_along(network: nn.Module, columns: np.ndarray, block: int = 1024) -> np.ndarray:
+    """Return the logits after every column of a recording, float64 (n_columns, n_classes).
+
+    Parameters
+    ----------
+    network : nn.Module
+        Network with state (`models.causal`), in evaluation mode.
+    columns : ndarray of float32, shape (n_channels, n_features, n_columns)
+        Output of the pipeline, from its first column.
+    block : int, default=1024
+        Columns that are computed at once; bounds the memory.
+    """
+    model = cast("MelTCN", network)
+    state = model.initial(1)
+    parts = []
+    for start in range(0, columns.shape[-1], block):
+        piece = torch.from_numpy(np.array(columns[..., start : start + block]))
+        logits, state = model.frames(piece[None], state)
+        parts.append(logits[0].T)
+    return torch.cat(parts).double().numpy()
 
 
 def _epoch(

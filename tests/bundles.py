@@ -12,6 +12,7 @@ from bci.bundle import Bundle, write_bundle
 from bci.chunk import Signal
 from bci.decision import AlarmSpec, DecisionSpec
 from bci.engines.eager_engine import EagerEngine
+from bci.engines.stepping import EagerSteps
 from bci.golden import record
 from bci.pipeline import Pipeline, PipelineSpec, Window
 from bci.serving import windows_at
@@ -56,6 +57,7 @@ def write_random_bundle(
     pipeline: PipelineSpec | None = None,
     data: np.ndarray | None = None,
     seed: int = 0,
+    architecture: str | None = None,
 ) -> Bundle:
     """Write a bundle with random weights whose output varies over signals like `data`.
 
@@ -71,15 +73,18 @@ def write_random_bundle(
         Signals over which the logits are centred and scaled; None takes `noise`.
     seed : int, default=0
         Of the weights.
+    architecture : str or None, default=None
+        Another network for features: ``mel_tcn`` has state.
     """
     pipeline = pipeline or mel_pipeline(signal)
     data = noise(signal, 3 * GOLDEN_S, seed) if data is None else data
     running = pipeline.build()
-    model = _model(running)
+    model = _model(running, architecture)
     torch.manual_seed(seed)
     network = build(model).eval()
     _spread(network, running.process(data).data, running)
     decision = DecisionSpec(CLASSES, smoothing_s=1.0, alarm=AlarmSpec("seizure", 0.6, 0.4, k=2, n=3))
+    engine = EagerSteps(network) if hasattr(network, "frames") else EagerEngine(network)
     golden = data[:, : round(GOLDEN_S * signal.sfreq)]
     sizes = np.array([8] * (golden.shape[1] // 8) + [golden.shape[1] % 8])
     return write_bundle(
@@ -88,7 +93,7 @@ def write_random_bundle(
         model=model,
         network=network,
         decision=decision,
-        golden=record(pipeline, decision, EagerEngine(network), golden, sizes),
+        golden=record(pipeline, decision, engine, golden, sizes),
         metrics={"note": "random weights"},
         card="# Random weights\n\nFor tests only.\n",
         training={"seed": seed},
@@ -96,7 +101,7 @@ def write_random_bundle(
     )
 
 
-def _model(running: Pipeline) -> ModelSpec:
+def _model(running: Pipeline, architecture: str | None) -> ModelSpec:
     signal = running.signal_out
     numbers = {
         "n_channels": signal.n_channels,
@@ -106,7 +111,7 @@ def _model(running: Pipeline) -> ModelSpec:
     }
     if signal.n_features is None:
         return ModelSpec("eegnet", numbers)
-    return ModelSpec("mel_cnn", numbers | {"n_features": signal.n_features})
+    return ModelSpec(architecture or "mel_cnn", numbers | {"n_features": signal.n_features})
 
 
 def _spread(network: nn.Module, columns: np.ndarray, running: Pipeline) -> None:

@@ -87,11 +87,14 @@ class Labelling:
         A window that holds at least this much of a seizure is of the seizure class; one that holds less is not used.
     seizure_piece_s, background_piece_s : float, default=4.0 and 10.0
         Each epoch draws one window from every piece of this length: shorter pieces are seen more often.
+    recent_s : float or None, default=None
+        Only so many seconds at the end of a window decide its class; None takes all of it.
     """
 
     min_seizure_s: float = 2.0
     seizure_piece_s: float = 4.0
     background_piece_s: float = 10.0
+    recent_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,10 +228,11 @@ def labelled_windows(pipeline: PipelineSpec, patient: PatientFeatures, labelling
     """
     begin, end = window_bounds(pipeline, patient.data.shape[-1])
     sfreq = pipeline.signal.sfreq
+    decisive = begin if labelling.recent_s is None else np.maximum(begin, end - round(labelling.recent_s * sfreq))
     inside_s = np.zeros(len(begin))
     for seizure in patient.seizures:
         inside_s = np.maximum(
-            inside_s, np.minimum(end / sfreq, seizure.stop_s) - np.maximum(begin / sfreq, seizure.start_s)
+            inside_s, np.minimum(end / sfreq, seizure.stop_s) - np.maximum(decisive / sfreq, seizure.start_s)
         )
     running = pipeline.build()
     labels = np.where((inside_s <= 0) & (begin >= running.warmup_s * sfreq), _BACKGROUND, _NEITHER)
