@@ -15,4 +15,3 @@ def add_engine_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--remeasure", action="store_true", help="with --engine auto: measure again which engine is the fastest here"
     )
-

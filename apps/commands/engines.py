@@ -16,22 +16,23 @@ def run(args: argparse.Namespace) -> int:
 
     from bci.engines.catalog import CATALOG
 
-    rows = [
-        {
-            "name": kind.name,
-            "runs_on": kind.runs_on,
-            "precisions": list(kind.precisions),
-            "usable": not (gap := kind.gap()),
-            "missing": gap,
-            "summary": kind.summary,
-        }
-        for kind in CATALOG
-    ]
+    gaps = {kind.name: kind.gap() for kind in CATALOG}
     if args.json:
+        rows = [
+            {
+                "name": kind.name,
+                "runs_on": kind.runs_on,
+                "precisions": kind.precisions,
+                "usable": not gaps[kind.name],
+                "missing": gaps[kind.name],
+                "summary": kind.summary,
+            }
+            for kind in CATALOG
+        ]
         print(json.dumps(rows, indent=1))
         return 0
-    for row in rows:
-        state = "usable" if row["usable"] else row["missing"]
-        print(f"{row['name']:12}{row['runs_on']:6}{' '.join(row['precisions']):16}{state}")
-        print(f"{'':12}{row['summary']}")
+    for kind in CATALOG:
+        state = gaps[kind.name] or "usable"
+        print(f"{kind.name:12}{kind.runs_on:6}{' '.join(kind.precisions):16}{state}")
+        print(f"{'':12}{kind.summary}")
     return 0

@@ -1,0 +1,130 @@
+"""What auto takes is measured once, remembered, and measured again when asked or when it is of no use any more."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from bci.engines import selection
+from bci.engines.choice import Choice, Trial, choice_file, recall, remember
+from bci.engines.eager_engine import EagerEngine
+from bci.engines.parity import compare
+from bci.engines.selection import build_engine, cache_folder
+from bci.errors import ParityError, UsageError
+from models.registry import ModelSpec, build
+
+KEY = "0" * 64
+NUMBERS = {"n_channels": 3, "n_times": 128, "sfreq": 64.0, "n_classes": 2}
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+
+
+@pytest.fixture(scope="module")
+def network():
+    torch.manual_seed(0)
+    return build(ModelSpec("eegnet", NUMBERS)).eval()
+
+
+@pytest.fixture(scope="module")
+def example(network):
+    return np.random.default_rng(0).normal(size=(3, *network.input_shape)).astype(np.float32)
+
+
+def choices():
+    return sorted(cache_folder().glob("choice-*.json"))
+
+
+def slowest_is(monkeypatch, name):
+    """Let the clock say that one engine is slow: which one is, depends on the machine."""
+    monkeypatch.setattr(selection, "medians_ms", lambda calls: {each: 1.0 + (each == name) for each in calls})
+
+
+def forbid_measuring(monkeypatch):
+    monkeypatch.setattr(selection, "medians_ms", lambda _: pytest.fail("measured again"))
+
+
+@pytest.mark.parametrize(("slow", "fast"), [("onnx", "eager"), ("eager", "onnx")])
+def test_auto_keeps_the_fastest_and_remembers_it(network, example, monkeypatch, slow, fast):
+    slowest_is(monkeypatch, slow)
+    engine, report = build_engine("auto", network, example, KEY)
+    assert (engine.name, report.remembered) == (fast, False)
+    assert {trial.name: trial.ms for trial in report.tried} == {slow: 2.0, fast: 1.0}
+    assert "Measured: onnx" in str(report)
+    forbid_measuring(monkeypatch)
+    engine, again = build_engine("auto", network, example, KEY)
+    assert (engine.name, again.remembered, again.tried) == (fast, True, report.tried)
+    assert "Measured earlier: onnx" in str(again)
+    assert len(choices()) == 1
+
+
+def test_a_choice_is_measured_again_when_asked(network, example, monkeypatch):
+    slowest_is(monkeypatch, "onnx")
+    build_engine("auto", network, example, KEY)
+    slowest_is(monkeypatch, "eager")
+    engine, report = build_engine("auto", network, example, KEY, remeasure=True)
+    assert (engine.name, report.remembered) == ("onnx", False)
+    with pytest.raises(UsageError, match=r"Only auto measures engines, got 'onnx' to measure again\. Leave out one"):
+        build_engine("onnx", network, example, KEY, remeasure=True)
+
+
+def test_other_windows_and_precisions_have_their_own_choice(network, example):
+    paths = {
+        choice_file(cache_folder(), key, precision, n_late, shape)
+        for key in (KEY, "1" * 64)
+        for precision in ("fp32", "bf16")
+        for n_late in (0, 4)
+        for shape in (example.shape[1:], (9, 9))
+    }
+    assert len(paths) == 16
+
+
+@pytest.mark.parametrize("content", [b"", b"{}", b"[]", b"\xff", b'{"name": "onnx", "tried": [1], "passed_over": []}'])
+def test_a_damaged_memory_is_measured_again(network, example, caplog, content):
+    build_engine("auto", network, example, KEY)
+    (path,) = choices()
+    path.write_bytes(content)
+    _, report = build_engine("auto", network, example, KEY)
+    assert not report.remembered
+    assert "cannot be read" in caplog.text
+    assert json.loads(path.read_text())["name"] == report.name
+
+
+def test_a_remembered_engine_that_fails_now_is_replaced(network, example, caplog):
+    path = choice_file(cache_folder(), KEY, "fp32", 0, example.shape[1:])
+    remember(Choice("tensorrt", (Trial("tensorrt", 0.1, 0.0),), ()), path)
+    assert recall(path).name == "tensorrt"
+    if torch.cuda.is_available():
+        pytest.skip("this machine has a GPU, where TensorRT may be usable")
+    engine, report = build_engine("auto", network, example, KEY)
+    assert engine.name in ("onnx", "eager")
+    assert not report.remembered
+    assert "engine tensorrt was chosen earlier and is no longer usable" in caplog.text
+
+
+def test_what_is_remembered_comes_from_known_engines_only(tmp_path):
+    remember(Choice("magic", (), ()), tmp_path / "c.json")
+    assert recall(tmp_path / "c.json") is None
+    assert recall(tmp_path / "none.json") is None
+
+
+@pytest.mark.parametrize("precision", ["fp16", "bf16"])
+def test_half_precision_is_really_computed_and_stays_near(network, example, precision):
+    engine, report = build_engine("eager", network, example, KEY, precision)
+    assert (engine.precision, report.precision) == (precision, precision)
+    assert 1e-6 < report.parity_error <= 1e-2
+    assert not np.array_equal(engine(example), EagerEngine(network)(example))
+
+
+def test_another_class_is_refused_only_where_the_margin_is_larger():
+    reference = np.array([[1.0, 0.0], [0.500, 0.499]], np.float32)
+    assert compare(reference[:, ::-1], reference, "fp16").n_other == 1
+    with pytest.raises(ParityError, match=r"Engine x differs .* and gives 1 windows another class, the limit is 1e-02"):
+        compare(reference[:, ::-1], reference, "fp16").require("x")
+    near = reference + np.array([[0.0, 0.0], [-0.001, 0.001]], np.float32)
+    compare(near, reference, "fp16").require("x")
