@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import hashlib
 from dataclasses import dataclass
+from datetime import datetime
+from functools import cache
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 
 from bci.chunk import Signal
+
+_BLOCK_SAMPLES = 1 << 18
+"""Samples that are hashed at once: recordings of days are never in memory as a whole."""
+
+
+class Reader(Protocol):
+    """Reads samples of one recording."""
+
+    def __call__(self, start: int = 0, stop: int | None = None) -> np.ndarray:
+        """Return samples ``start`` to ``stop - 1``, float32, shape (n_channels, n); without `stop`, up to the end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,11 +34,28 @@ class Stretch:
         First sample, and the one after the last, counted from the first sample of the recording.
     label : int
         Index into the classes of the dataset.
+    votes : tuple of float or None, default=None
+        Votes of the experts for each class; None if there is a label only.
+    context : int, default=0
+        A window that is longer than the stretch may reach so many samples beyond each of its ends.
     """
 
     start: int
     stop: int
     label: int
+    votes: tuple[float, ...] | None = None
+    context: int = 0
+
+    def starts(self, n_window: int) -> tuple[int, int]:
+        """Return the first and the last sample at which a window of `n_window` samples may start.
+
+        A window lies inside the stretch. One that is longer contains it and stays inside its context; if no such window
+        exists, the last start is before the first.
+        """
+        if n_window <= self.stop - self.start:
+            return self.start, self.stop - n_window
+        first = max(self.start - self.context, self.stop - n_window)
+        return first, min(self.start, self.stop + self.context - n_window)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,9 +76,13 @@ class Session:
         Length of the recording.
     stretches : tuple of Stretch
         Labelled stretches, by start. Trials are short ones; a continuous annotation is a few long ones.
-    read : callable
-        Returns the whole recording as ndarray of float32, shape (n_channels, n_samples): the values that a live
-        stream of it would carry.
+    read : Reader
+        Returns the whole recording, or samples ``start`` to ``stop - 1`` of it, as ndarray of float32, shape
+        (n_channels, n_samples): the values that a live stream of it would carry.
+    recorded_at : datetime or None, default=None
+        When it began, for splits by time; archives shift dates, but not within a person. None if it is not known.
+    part : str, default=""
+        Side on which the authors of the archive put it (``train``, ``dev``, ``eval``); empty if they did not.
     """
 
     name: str
@@ -57,7 +91,17 @@ class Session:
     signal: Signal
     n_samples: int
     stretches: tuple[Stretch, ...]
-    read: Callable[[], np.ndarray]
+    read: Reader
+    recorded_at: datetime | None = None
+    part: str = ""
+
+    @property
+    def sha256(self) -> str:
+        """Hash of rate, unit and samples: the same for two copies of a recording, whoever it is said to be of.
+
+        The recording is read, once; names of channels and people, labels and paths do not count.
+        """
+        return _content_sha256(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,3 +155,13 @@ def class_counts(sessions: tuple[Session, ...], n_classes: int) -> np.ndarray:
     """Return the number of stretches of each label, shape (n_classes,), as int64."""
     labels = [stretch.label for session in sessions for stretch in session.stretches]
     return np.bincount(np.array(labels, dtype=np.int64), minlength=n_classes)
+
+
+@cache
+def _content_sha256(session: Session) -> str:
+    signal = session.signal
+    digest = hashlib.sha256(f"{signal.sfreq!r} {signal.unit} {signal.n_channels} {session.n_samples}".encode())
+    for start in range(0, session.n_samples, _BLOCK_SAMPLES):
+        block = session.read(start, min(start + _BLOCK_SAMPLES, session.n_samples))
+        digest.update(np.ascontiguousarray(block, dtype="<f4").tobytes())
+    return digest.hexdigest()

@@ -275,8 +275,8 @@ def _session(cohort: Cohort, spec: PatientSpec) -> Session:
     return Session(name, name, Path(name), signal, n_samples, tuple(stretches), partial(_read, spec))
 
 
-def _read(spec: PatientSpec) -> np.ndarray:
-    return simulate(spec)[0]
+def _read(spec: PatientSpec, start: int = 0, stop: int | None = None) -> np.ndarray:
+    return simulate(spec)[0][:, start:stop]
 
 
 def _compute(pipeline: PipelineSpec, place: Path, spec: PatientSpec) -> None:

@@ -155,9 +155,9 @@ def _stretches(events_path: Path, recording: Recording, path: Path) -> tuple[Str
     )
 
 
-def _read(path: Path, names: tuple[str, ...]) -> np.ndarray:
+def _read(path: Path, names: tuple[str, ...], start: int = 0, stop: int | None = None) -> np.ndarray:
     recording = open_recording(path, picks=list(names))
-    data = recording.read(0, recording.n_samples)
+    data = recording.read(start, recording.n_samples if stop is None else stop)
     recording.close()
     return data
 
