@@ -15,7 +15,7 @@ from offline.datasets.base import Session, Stretch
 @pytest.mark.parametrize("n_window", range(1, 30))
 @pytest.mark.parametrize("context", [0, 3, 7])
 def test_starts_are_those_of_all_allowed_windows(n_window, context):
-    """Counted the slow way: inside the stretch if the window is not longer, around it and inside its context if it is."""
+    """Counted the slow way: inside the stretch, or around it and inside its context."""
     stretch = Stretch(20, 30, 0, context=context)
     longer = n_window > 10
     allowed = [
