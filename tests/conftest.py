@@ -43,6 +43,14 @@ def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.register(Leftovers(LSL_CONFIG), "bci-leftovers")
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep a file in one process, and all scenarios that are played beside each other, too."""
+    for item in items:
+        file = item.path.relative_to(ROOT)
+        item.add_marker(pytest.mark.xdist_group(str(file.parent if file.parent.name == "chaos" else file)))
+
+
 @pytest.fixture(scope="session")
 def data_dir() -> Path:
     """Folder of the real recordings: ``BCI_DATA``, or ``../shared/data`` beside the checkout."""

@@ -8,6 +8,7 @@ import signal
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,6 +16,7 @@ PROC = Path("/proc")
 GRACE_S = 3.0
 # pools of Python and torch that end with their parent
 HELPERS = ("multiprocessing.resource_tracker", "multiprocessing.forkserver", "loky", "compile_worker")
+OUTPUT = "bci-leftovers"  # what a worker of pytest-xdist tells the process that started it
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,10 @@ class Leftovers:
 
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         """Fail the run if a process is still there after a grace period, and end it."""
+        if session.config.getoption("numprocesses", None):  # each worker looks after its own
+            if self.left:
+                session.exitstatus = pytest.ExitCode.TESTS_FAILED
+            return
         deadline = time.monotonic() + GRACE_S
         while (left := self.running()) and time.monotonic() < deadline:
             time.sleep(0.05)
@@ -62,6 +68,13 @@ class Leftovers:
                 os.kill(process.pid, signal.SIGKILL)
         if left:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
+        if hasattr(session.config, "workeroutput"):
+            session.config.workeroutput[OUTPUT] = self.left
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_testnodedown(self, node: Any) -> None:
+        """Take over what a worker found."""
+        self.left += getattr(node, "workeroutput", {}).get(OUTPUT, [])
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         """List the processes that were left."""

@@ -40,8 +40,8 @@ class FakeOutlet:
             with contextlib.suppress(OSError):
                 self._udp.bind(("127.0.0.1", port))
                 break
-        session = LSL_CONFIG.read_text().partition("SessionID = ")[2].split()[0]
-        fields = {"name": name, "n": n_channels, "uid": uuid.uuid4(), "session": session}
+        self._session = LSL_CONFIG.read_text().partition("SessionID = ")[2].split()[0]
+        fields = {"name": name, "n": n_channels, "uid": uuid.uuid4(), "session": self._session}
         port = self._tcp.getsockname()[1]
         self._short = SHORT.format(desc="<desc />", port=port, **fields).encode()
         self._full = SHORT.format(desc=desc, port=port, **fields).encode()
@@ -66,7 +66,7 @@ class FakeOutlet:
             with contextlib.suppress(OSError):
                 packet, (host, _) = self._udp.recvfrom(65536)
                 lines = packet.decode(errors="replace").split("\r\n")
-                if lines[0] == "LSL:shortinfo":
+                if lines[0] == "LSL:shortinfo" and self._session in lines[1]:  # other runs have their own network
                     port, query = lines[2].split()
                     self._udp.sendto(query.encode() + b"\r\n" + self._short, (host, int(port)))
 
