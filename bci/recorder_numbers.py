@@ -72,7 +72,7 @@ class Numbering:
 
     def __init__(self, stream: StreamInfo, clock: ClockSpec) -> None:
         self._signal = stream.signal
-        self._timeline = Timeline(SampleClock(stream.signal, stream.speed, clock, exact=stream.n_samples is not None))
+        self._timeline = Timeline(SampleClock(stream.signal, stream.speed, clock, exact=stream.exact))
         self._markers: list[Marker] = []
         self._is_new = False
         self._returned: StreamInfo | None = None

@@ -148,8 +148,7 @@ class Session:
             self.opened = True
             rows = channel_rows(self._decoder.signal_in, info.signal)
             self._rows = None if np.array_equal(rows, np.arange(info.signal.n_channels)) else rows
-            exact = info.counted or info.n_samples is not None
-            self._timeline = Timeline(SampleClock(info.signal, info.speed, self._settings.clock, exact))
+            self._timeline = Timeline(SampleClock(info.signal, info.speed, self._settings.clock, info.exact))
             self._info, self._opened_s = info, self._now()
             try:
                 ended, lost = self._loop()

@@ -88,6 +88,11 @@ class StreamInfo:
     n_samples: int | None = None
     counted: bool = False
 
+    @property
+    def exact(self) -> bool:
+        """Whether no irregularity of the stamps is to be expected: they are counted, or those of a replay."""
+        return self.counted or self.n_samples is not None
+
 
 @dataclass(frozen=True, slots=True)
 class Received:

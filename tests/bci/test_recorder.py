@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import errno
 import json
 import os
@@ -185,6 +186,16 @@ def test_numbers_do_not_depend_on_how_the_stream_is_cut(tmp_path):
         found.append(recorded(rec.recorded().paths[0]))
     for other in found[1:]:
         np.testing.assert_array_equal(found[0], other)
+
+
+def test_a_board_that_counts_is_recorded_as_the_session_numbers_it(tmp_path):
+    """One lost sample shows from the first on: counted stamps are not jittery."""
+    rec = recorder(tmp_path)
+    feed = Feed(rec, dataclasses.replace(STREAM, n_samples=None, counted=True))
+    assert feed.send(0, 5) == []
+    assert feed.send(6, 64) == ["gap"]
+    rec.close()
+    np.testing.assert_array_equal(recorded(rec.recorded().paths[0]), np.r_[0:5, -1, 6:64])
 
 
 class Disk:
