@@ -1,0 +1,30 @@
+"""What the user chose for the monitor's window."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+THEMES = ("dark", "light")
+
+
+@dataclass(frozen=True, slots=True)
+class MonitorOptions:
+    """Settings of the window.
+
+    Parameters
+    ----------
+    title : str, default="bci monitor"
+        Printable.
+    theme : str, default="dark"
+        ``dark`` or ``light``.
+    screenshot : Path or None, default=None
+        PNG that is written after `after_s`; then the window closes.
+    after_s : float, default=5.0
+        In seconds.
+    """
+
+    title: str = "bci monitor"
+    theme: str = "dark"
+    screenshot: Path | None = None
+    after_s: float = 5.0
