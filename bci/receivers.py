@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Sequence
 
 from bci.chunk import Chunk
@@ -32,7 +33,7 @@ class Receivers:
     Attributes
     ----------
     is_open : bool
-        Whether `open` was called.
+        Whether all are open.
     """
 
     def __init__(
@@ -56,11 +57,11 @@ class Receivers:
 
     def open(self, info: SessionInfo) -> None:
         """Begin, with the first sample."""
-        self.is_open = True
         for sink in self._sinks:
             sink.open(info)
         if self._signals is not None:
             self._signals.open(info)
+        self.is_open = True
 
     def record(self, stream: StreamInfo, received: Received) -> None:
         """Hand on what was read; `stream` is another object once the stream was away."""
@@ -100,10 +101,8 @@ class Receivers:
                 sink.event(event)
 
     def close(self) -> None:
-        """Close everybody."""
-        for sink in self._sinks:
-            sink.close()
-        if self._signals is not None:
-            self._signals.close()
-        if self._recorder is not None:
-            self._recorder.close()
+        """Close everybody, also if one of them fails."""
+        with contextlib.ExitStack() as stack:
+            for receiver in (self._recorder, self._signals, *reversed(self._sinks)):
+                if receiver is not None:
+                    stack.callback(receiver.close)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
 from collections import Counter
@@ -99,7 +100,7 @@ class RecordingSession:
         StreamError
             If the stream cannot be opened or sends nothing, or another one comes back after it was lost.
         """
-        try:
+        with contextlib.closing(self._link), contextlib.closing(self._receivers):
             self._link.open()
             self.opened = True
             try:
@@ -107,12 +108,11 @@ class RecordingSession:
             except StreamLost as error:
                 ended, lost = str(error), True
                 self._link.lose(ended)
-            self._watch()
-            self._report(Event("ended", self._now(), {"reason": ended}))
+            except BaseException as error:
+                self._finish(str(error) or type(error).__name__)
+                raise
+            self._finish(ended)
             return RecordingSummary(ended, lost, self._n_samples, dict(self._counts))
-        finally:
-            self._receivers.close()
-            self._link.close()
 
     def _read(self, opened_s: float) -> str:
         first_s: float | None = None
@@ -145,6 +145,10 @@ class RecordingSession:
                 f"Stream {self._link.stream.name!r} must send samples to be recorded, got none in {waited_s:.0f} s. "
                 "Start the sender."
             )
+
+    def _finish(self, ended: str) -> None:
+        self._watch()
+        self._report(Event("ended", self._now(), {"reason": ended}))
 
     def _watch(self) -> None:
         for watch in self._watches:

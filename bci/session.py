@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
 from collections import deque
@@ -143,7 +144,7 @@ class Session:
         SignalError
             If no sample is finite.
         """
-        try:
+        with contextlib.closing(self._link), contextlib.closing(self._receivers):
             info = self._link.open()
             self.opened = True
             rows = channel_rows(self._decoder.signal_in, info.signal)
@@ -152,18 +153,18 @@ class Session:
             self._info, self._opened_s = info, self._now()
             try:
                 ended, lost = self._loop()
-            except StreamError as error:
-                self._finish(str(error))
+            except SignalError:  # no value was a number: nothing has begun that could end
+                raise
+            except BaseException as error:  # however it ends, a running alarm ends before it, and everybody is told
+                self._finish(str(error) or type(error).__name__)
                 raise
             return self._finish(ended, lost)
-        finally:
-            self._receivers.close()
-            self._link.close()
 
     def _loop(self) -> tuple[str, bool]:
         """Read and decode until the end; return why it came, and whether because the stream was lost."""
         reader = Anticipation(self._link, self._decoder, self._settings.anticipation_s, self._now)
         held: Received | None = None  # what waits until it is known whether more does
+        ended = "stopped"
         while not self._stop.is_set():
             try:
                 received = reader.read(READ_TIMEOUT_S if held is None else 0.0)
@@ -176,23 +177,24 @@ class Session:
             if held is not None:
                 self._handle(held, more=received.times.size > 0)
                 held = None
-            if received.times.size and self._overload.lasting:
+            if received.times.size and not received.ended and self._overload.lasting:
                 held = received
-                continue
-            self._handle(received)
-            if received.ended:
-                self._check_ended()
-                return "end of stream", False
+            else:
+                self._handle(received)
+                if received.ended:
+                    self._check_ended()
+                    return "end of stream", False
             now = self._now()
             if self._first_s is None:
                 self._check_started(now)
                 continue
             self._tick(now)
             if self._settings.duration_s is not None and now - self._first_s >= self._settings.duration_s:
-                return "duration", False
+                ended = "duration"
+                break
         if held is not None:
             self._handle(held)
-        return "stopped", False
+        return ended, False
 
     def _handle(self, received: Received, more: bool = False) -> None:
         """Take in what one read brought; `more` says that newer samples are already there."""

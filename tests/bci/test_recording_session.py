@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 
 import numpy as np
 import pytest
 
 from bci.chunk import Signal
-from bci.errors import StreamError, StreamLost
+from bci.errors import ChannelMismatch, StreamError, StreamLost
 from bci.events import Event
 from bci.recorder import Recorder, RecorderSettings, RecordingName
 from bci.recording_session import RecordingSession
@@ -101,6 +102,15 @@ def test_a_stream_that_does_not_come_back_is_lost_and_what_came_is_there(tmp_pat
     assert "must come back within 3 s" in summary.ended
     assert open_recording(recorder.recorded().paths[0]).n_samples == 50
     assert [line["kind"] for line in log_of(tmp_path)][-2:] == ["lost", "ended"]
+
+
+def test_another_stream_ends_the_recording_and_the_log_says_why(tmp_path):
+    made, source, recorder = session(tmp_path, [(0, 50), StreamLost("gone")])
+    source.offers = [dataclasses.replace(INFO, signal=Signal(2 * SFREQ, INFO.signal.names))]
+    with pytest.raises(ChannelMismatch, match=r"must come back as it was, got 200 Hz instead of 100 Hz") as caught:
+        made.run()
+    assert open_recording(recorder.recorded().paths[0]).n_samples == 50
+    assert log_of(tmp_path)[-1]["reason"] == str(caught.value)
 
 
 def test_it_ends_after_its_duration_when_stopped_and_tells_of_silence(tmp_path):

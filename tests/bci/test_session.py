@@ -12,12 +12,15 @@ import pytest
 
 from bci.chunk import Signal
 from bci.decision import AlarmSpec, DecisionSpec
+from bci.decoder import Decoder
 from bci.errors import ChannelMismatch, SpecError
+from bci.pipeline import PipelineSpec, Window
 from bci.session import SessionSettings
 from tests.bci.scripted import (
     SFREQ,
     SIGNAL,
     START_S,
+    Sums,
     Tape,
     decoder_of,
     samples,
@@ -192,6 +195,63 @@ def test_an_error_of_a_sink_closes_the_others():
         session.run()
     assert last.said == [("close", None)]
     assert source.calls[-1] == "close"
+
+
+def test_who_cannot_be_closed_keeps_nobody_else_open():
+    class Stuck(Tape):
+        def close(self):
+            super().close()
+            raise OSError(5, "Input/output error")
+
+    stuck, last, recorder = Stuck(), Tape(), RawTape()
+    session, _, source = session_of([samples(10)], logs=[stuck, last], recorder=recorder)
+    with pytest.raises(OSError, match="Input/output error"):
+        session.run()
+    assert last.said[-1] == ("close", None)
+    assert recorder.closed
+    assert source.calls[-1] == "close"
+
+
+class RawTape:
+    """A recorder that only knows whether it was closed."""
+
+    closed = False
+
+    def open(self, stream):
+        pass
+
+    def samples(self, received):
+        pass
+
+    def close(self):
+        self.closed = True
+
+
+@pytest.mark.parametrize("error", [RuntimeError("the graph has gone"), KeyboardInterrupt("again")], ids=repr)
+def test_a_session_that_fails_ends_its_alarm_and_says_why(error):
+    """An alarm that nobody ends would stay on every display."""
+
+    class Failing(Sums):
+        fails = False
+
+        def __call__(self, batch):
+            if self.fails:
+                raise error
+            return super().__call__(batch)
+
+    engine = Failing()
+    decision = DecisionSpec(("a", "b"), alarm=AlarmSpec("b", 0.5, 0.1))
+    decoder = Decoder(PipelineSpec(SIGNAL, (), Window(1.0, 0.5)).build(), engine, decision)
+
+    def fail():
+        engine.fails = True
+
+    session, tape, _ = session_of([samples(120), fail, samples(120)], decoder=decoder)
+    with pytest.raises(type(error), match=str(error)):
+        session.run()
+    told = [(event.kind, event.fields.get("reason")) for event in tape.events("status")]
+    assert told == [("alarm_on", None), ("alarm_off", "ended"), ("ended", str(error))]
+    assert tape.said[-1] == ("close", None)
 
 
 def test_status_comes_once_a_second_with_its_keys():

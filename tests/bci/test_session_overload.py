@@ -46,7 +46,15 @@ class Live:
         pass
 
 
-def run_live(seconds_of, duration_s=60.0, overload="newest", most=MOST_A_READ):
+class Behind(Live):
+    """Each read takes longer than what it brings: there is always more."""
+
+    def read(self, timeout_s):
+        self.clock.now_s += 0.6
+        return super().read(timeout_s)
+
+
+def run_live(seconds_of, duration_s=60.0, overload="newest", most=MOST_A_READ, source_of=Live, stop_s=None):
     """Run a session whose engine takes `seconds_of` (number of the call) each time."""
     clock = Clock()
 
@@ -61,8 +69,8 @@ def run_live(seconds_of, duration_s=60.0, overload="newest", most=MOST_A_READ):
     engine = Varying()
     decoder = Decoder(PipelineSpec(SIGNAL, (), Window(WINDOW_S, HOP_S)).build(), engine, DecisionSpec(("a", "b")))
     engine.clock, engine.n_calls = clock, 0  # the decoder has tried it
-    source, tape = Live(clock, duration_s, most), Tape()
-    settings = SessionSettings("out", overload=overload)
+    source, tape = source_of(clock, duration_s, most), Tape()
+    settings = SessionSettings("out", duration_s=stop_s, overload=overload)
     session = Session(source, decoder, Identity("tiny", "ab", "slow", "fp32"), settings, None, [tape], clock)
     summary = session.run()
     outputs = tape.of("prediction")
@@ -93,6 +101,15 @@ def test_a_network_slower_than_a_whole_read_does_not_fall_behind():
     _, _, predictions, latency_s = run_live(lambda n: 3.0, most=50)
     assert latency_s[3:-1].max() < 3.0 + HOP_S + 2 * CHUNK / SFREQ
     assert len(predictions) >= 15
+
+
+def test_a_session_that_never_catches_up_still_tells_and_ends():
+    """Reading alone takes too long: no read is ever empty, and nobody may wait for one."""
+    summary, tape, _, _ = run_live(lambda n: 1.0, most=50, source_of=Behind, stop_s=30.0)
+    assert summary.ended == "duration"
+    times = [e.time for e in tape.events() if e.kind == "status"]
+    assert np.diff(times[:-1]).max() < 3.0
+    assert sum(e.fields["n_skipped"] for e in tape.events() if e.kind == "overflow") == summary.n_skipped > 0
 
 
 def test_a_network_that_keeps_up_skips_nothing():
