@@ -6,6 +6,25 @@ import torch
 from torch import Tensor, nn
 
 
+class FixedScale(nn.Module):
+    """Read the input as ``(x - offset) / scale``: fixed numbers, so that no window's content sets its own scale.
+
+    Parameters
+    ----------
+    offset, scale : float
+        In the unit of the input.
+    """
+
+    def __init__(self, offset: float, scale: float) -> None:
+        super().__init__()
+        self.offset = offset
+        self.scale = scale
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Scale a tensor of any shape."""
+        return (x - self.offset) / self.scale
+
+
 class GeMPool(nn.Module):
     """Generalised-mean pooling over the last two axes, with a trained exponent.
 

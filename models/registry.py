@@ -24,6 +24,15 @@ _BUILDERS = {
     "mel_tcn": "models.mel_tcn:mel_tcn",
     "tangent_cca": "models.riemann:tangent_cca",
     "cca_net": "models.cca_net:cca_net",
+    "lstm_attention": "models.lstm_attention:lstm_attention",
+    "transformer": "models.transformer:transformer",
+    "vit": "models.vit:vit",
+    "swin": "models.swin:swin",
+    "transformer_cnn": "models.transformer_cnn:transformer_cnn",
+    "inception_transformer": "models.inception_transformer:inception_transformer",
+    "mixnet": "models.mixnet:mixnet",
+    "mixnet_stacked": "models.mixnet:mixnet_stacked",
+    "grouped_cnn1d": "models.grouped_cnn1d:grouped_cnn1d",
 }
 
 

@@ -2,8 +2,6 @@
 
 import re
 
-import numpy as np
-import onnxruntime
 import pytest
 import torch
 from safetensors.torch import load, save
@@ -16,7 +14,7 @@ from models.registry import ModelSpec, build, names, parameters
 # One row a model: the arguments its documented parameter count is for.
 SIGNAL = {"n_channels": 8, "n_times": 256, "sfreq": 256.0, "n_classes": 4}
 FRAMES = {"n_channels": 19, "n_times": 129, "sfreq": 16.0, "n_classes": 2, "n_features": 64}
-EXAMPLES = {
+DOCUMENTED = {
     "eegnet": SIGNAL,
     "eegnet_ssvep": SIGNAL,
     "mel_cnn": FRAMES,
@@ -24,12 +22,26 @@ EXAMPLES = {
     "mel_tcn": FRAMES,
     "tangent_cca": SIGNAL | {"n_channels": 24, "n_bands": 3, "freqs": (13.0, 21.0, 17.0)},
     "cca_net": SIGNAL | {"n_channels": 16, "n_bands": 2, "freqs": (13.0, 21.0, 17.0)},
+    "lstm_attention": FRAMES,
+    "transformer": FRAMES,
+    "vit": FRAMES,
+    "swin": FRAMES,
+    "transformer_cnn": FRAMES,
+    "inception_transformer": FRAMES,
+    "mixnet": FRAMES,
+    "mixnet_stacked": FRAMES,
+    "grouped_cnn1d": SIGNAL,
 }
+# The laws do not need large windows; odd sizes meet every kind of padding.
+FEW_FRAMES = {"n_channels": 5, "n_times": 45, "sfreq": 16.0, "n_classes": 3, "n_features": 18}
+EXAMPLES = {name: FEW_FRAMES if row is FRAMES else row for name, row in DOCUMENTED.items()}
 EAGER_ONLY = {"tangent_cca"}
+DRAWS_NOTHING = {"tangent_cca"}
+"""Models whose weights come from a closed fit."""
 
 
 def example(name: str) -> tuple[nn.Module, torch.Tensor]:
-    """Return the model in evaluation mode, its norms warmed up, and a batch of 8."""
+    """Return a model in evaluation mode, its norms warmed up, and a batch of 8."""
     torch.manual_seed(0)
     model = build(ModelSpec(name, EXAMPLES[name]))
     batch = torch.randn(8, *model.input_shape)
@@ -45,6 +57,41 @@ def example(name: str) -> tuple[nn.Module, torch.Tensor]:
 
 def test_every_model_has_an_example():
     assert set(EXAMPLES) == set(names())
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_the_same_seed_gives_the_same_weights(name):
+    states = []
+    for seed in (3, 3, 4):
+        torch.manual_seed(seed)
+        states.append(build(ModelSpec(name, EXAMPLES[name])).state_dict())
+    assert states[0].keys() == states[1].keys()
+    assert all(torch.equal(states[0][key], states[1][key]) for key in states[0])
+    if name not in DRAWS_NOTHING:
+        assert any(not torch.equal(states[0][key], states[2][key]) for key in states[0])
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_a_model_is_built_without_memory_for_its_weights(name):
+    """Bundles compare names and sizes with the file before memory is taken."""
+    model, _ = example(name)
+    with torch.device("meta"):
+        empty = build(ModelSpec(name, EXAMPLES[name]))
+    sizes = {key: value.shape for key, value in empty.state_dict().items()}
+    assert sizes == {key: value.shape for key, value in model.state_dict().items()}
+    empty.load_state_dict(model.state_dict(), assign=True)
+
+
+@pytest.mark.parametrize("name", [name for name in EXAMPLES if name not in EAGER_ONLY])
+def test_half_precision_by_autocast_stays_finite(name):
+    """In training, with gradients, in bfloat16."""
+    model, batch = example(name)
+    model.train()
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        logits = model(batch)
+    assert torch.isfinite(logits).all()
+    logits.float().square().sum().backward()
+    assert all(torch.isfinite(p.grad).all() for p in model.parameters() if p.grad is not None)
 
 
 @pytest.mark.parametrize("name", EXAMPLES)
@@ -90,9 +137,9 @@ def test_weights_travel_by_safetensors(name):
     torch.testing.assert_close(other.eval()(batch), model(batch), rtol=0, atol=0)
 
 
-@pytest.mark.parametrize("name", EXAMPLES)
+@pytest.mark.parametrize("name", DOCUMENTED)
 def test_documented_size_is_true(name):
-    model, _ = example(name)
+    model = build(ModelSpec(name, DOCUMENTED[name]))
     count = sum(p.numel() for p in model.parameters() if p.requires_grad)
     documented = re.search(r"([\d,]+)\s+parameters", registry._builder(name).__doc__)
     assert documented.group(1) == f"{count:,}"
@@ -111,25 +158,13 @@ def test_constrained_layers_return_to_their_ball(name):
         assert module.weight.flatten(1).norm(dim=1).max() <= module.max_norm * (1 + 1e-5)
 
 
+# torch's LSTM keeps a list of its weights, which its own exporter remarks on
+@pytest.mark.filterwarnings("ignore:The tensor attributes self.lstm._flat_weights:UserWarning")
 @pytest.mark.parametrize("name", EXAMPLES)
 def test_export_computes_the_same(name):
     model, batch = example(name)
     exported = torch.export.export(model, (batch[:1],)).module()
     torch.testing.assert_close(exported(batch[:1]), model(batch[:1]), rtol=1e-5, atol=1e-5)
-
-
-# the exporter's own deprecation warnings are not ours to fix
-@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
-@pytest.mark.parametrize("name", [name for name in EXAMPLES if name not in EAGER_ONLY])
-def test_onnx_runtime_computes_the_same(name, tmp_path):
-    model, batch = example(name)
-    path = tmp_path / "model.onnx"
-    torch.onnx.export(model, (batch[:1],), path, dynamo=True, verbose=False)
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
-    session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-    (logits,) = session.run(None, {session.get_inputs()[0].name: batch[:1].numpy()})
-    np.testing.assert_allclose(logits, model(batch[:1]).detach().numpy(), rtol=0, atol=1e-4)
 
 
 def test_unknown_model_lists_the_closest():
