@@ -181,12 +181,10 @@ class MixNet(nn.Module):
         return self.head(self.dropout(self.pool(maps)))
 
 
-_SMALL = {
-    "widths": (16, 24, 40, 64, 64),
-    "strides": (1, 2, 2, 2, 1),
-    "kernels": ((3,), (3, 5), (3, 5, 7), (3, 5, 7, 9), (3, 5, 7, 9)),
-    "n_head": 128,
-}
+WIDTHS = (16, 24, 40, 64, 64)
+STRIDES = (1, 2, 2, 2, 1)
+KERNELS = ((3,), (3, 5), (3, 5, 7), (3, 5, 7, 9), (3, 5, 7, 9))
+N_HEAD = 128
 
 
 def mixnet(
@@ -215,7 +213,7 @@ def mixnet(
         See `MixNet`.
     """
     return MixNet(
-        n_channels, n_features, n_times, n_classes, None, n_channels, **_SMALL,
+        n_channels, n_features, n_times, n_classes, None, n_channels, WIDTHS, STRIDES, KERNELS, N_HEAD,
         dropout=dropout, offset_db=offset_db, scale_db=scale_db,
     )  # fmt: skip
 
@@ -250,6 +248,6 @@ def mixnet_stacked(
     """
     image = stacked_image(n_channels, neighbours)
     return MixNet(
-        n_channels, n_features, n_times, n_classes, image, 3, **_SMALL,
+        n_channels, n_features, n_times, n_classes, image, 3, WIDTHS, STRIDES, KERNELS, N_HEAD,
         dropout=dropout, offset_db=offset_db, scale_db=scale_db,
     )  # fmt: skip
