@@ -6,6 +6,8 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from apps.session_options import read_clock
+
 if TYPE_CHECKING:
     from bci.recorder import Recorder
 
@@ -47,19 +49,20 @@ def build_recorder(args: argparse.Namespace) -> Recorder | None:
 
 
 def recorder_in(folder: Path, args: argparse.Namespace) -> Recorder:
-    """Return a recorder with the names that the options give; nothing is written yet.
+    """Return a recorder with the names and tolerances that the options give; nothing is written yet.
 
     Raises
     ------
     UsageError
-        If the folder cannot be written, or a name is not allowed.
+        If the folder cannot be written, a name is not allowed, or the file of ``--config`` does not fit.
     """
     from pylsl import local_clock
 
-    from bci.recorder import Recorder, RecordingName
+    from bci.recorder import Recorder, RecorderSettings, RecordingName
 
     given = {name: getattr(args, name) for name in _NAMES if getattr(args, name) is not None}
-    return Recorder(folder, RecordingName(**given), local_clock)
+    settings = RecorderSettings() if args.config is None else RecorderSettings(clock=read_clock(args.config))
+    return Recorder(folder, RecordingName(**given), local_clock, settings)
 
 
 def recorded_lines(recorder: Recorder) -> tuple[str, ...]:

@@ -1,22 +1,36 @@
-"""The options of a session about streams that are lost, overload, and tolerances of the clock."""
+"""The options of a session about streams that are lost, overload, tolerances of the clock, and the rule of alarms."""
 
 from __future__ import annotations
 
 import argparse
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from bci.clock import ClockSpec
+    from bci.serving import Served
     from bci.session import SessionSettings
 
 MAX_CONFIG_BYTES = 1 << 20
-TABLES = ("clock",)
+TABLES = ("clock", "alarm")
 
 
 def add_session_options(parser: argparse.ArgumentParser) -> None:
     """Add ``--reconnect``, ``--on-mismatch``, ``--overload`` and ``--config``."""
     options = parser.add_argument_group("lost streams, overload and gaps")
+    add_return_options(options)
+    options.add_argument(
+        "--overload",
+        choices=("newest", "all"),
+        default="newest",
+        help="if there is no time for all windows: compute the newest (default), or all of them, ever later",
+    )
+    add_config_option(options)
+
+
+def add_return_options(options: argparse._ActionsContainer) -> None:
+    """Add ``--reconnect`` and ``--on-mismatch``."""
     options.add_argument(
         "--reconnect", type=float, metavar="S", help="longest wait for a lost stream (default: no end; 0: none)"
     )
@@ -26,13 +40,16 @@ def add_session_options(parser: argparse.ArgumentParser) -> None:
         default="stop",
         help="if another stream comes back: end with an error (default), or go on waiting",
     )
+
+
+def add_config_option(options: argparse._ActionsContainer) -> None:
+    """Add ``--config``."""
     options.add_argument(
-        "--overload",
-        choices=("newest", "all"),
-        default="newest",
-        help="if there is no time for all windows: compute the newest (default), or all of them, ever later",
+        "--config",
+        type=Path,
+        metavar="FILE",
+        help="TOML file with tolerances for gaps in its table [clock], and the model's rule for alarms in [alarm]",
     )
-    options.add_argument("--config", type=Path, metavar="FILE", help="TOML file with tolerances in its table [clock]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,9 +60,12 @@ class Choices:
     ----------
     settings : mapping of str to Any
         Keywords of `bci.session.SessionSettings`.
+    alarm : mapping of str to Any, default={}
+        Fields of `bci.alarm.AlarmSpec` that are other than the model's.
     """
 
     settings: dict[str, Any]
+    alarm: dict[str, Any] = field(default_factory=dict)
 
     def build(self, name: str, **others: Any) -> SessionSettings:
         """Return the settings of a session whose predictions are called `name`.
@@ -63,6 +83,16 @@ class Choices:
         except SpecError as error:
             raise UsageError(str(error)) from error
 
+    def adjust(self, served: Served) -> Served:
+        """Return `served` with alarms as the user wants them.
+
+        Raises
+        ------
+        UsageError
+            If they do not fit the model.
+        """
+        return with_alarm(served, self.alarm)
+
 
 def session_choices(args: argparse.Namespace) -> Choices:
     """Return what the options and the file of ``--config`` say.
@@ -73,12 +103,12 @@ def session_choices(args: argparse.Namespace) -> Choices:
         If the file cannot be read, or has a table or key that is unknown or of a wrong type.
     """
     settings = {"reconnect_s": args.reconnect, "on_mismatch": args.on_mismatch, "overload": args.overload}
-    if args.config is not None:
-        settings["clock"] = read_clock(args.config)
-    return Choices(settings)
+    if args.config is None:
+        return Choices(settings)
+    return Choices(settings | {"clock": read_clock(args.config)}, read_alarm(args.config))
 
 
-def read_clock(file: Path) -> Any:
+def read_clock(file: Path) -> ClockSpec:
     """Return the tolerances in the table ``[clock]`` of a TOML file.
 
     Parameters
@@ -95,11 +125,87 @@ def read_clock(file: Path) -> Any:
     UsageError
         If the file cannot be read, or has a table or key that is unknown or of a wrong type.
     """
-    import tomllib
-
     from bci.clock import ClockSpec
     from bci.errors import SpecError, UsageError
     from bci.records import record_from_dict
+
+    try:
+        clock: ClockSpec = record_from_dict(ClockSpec, read_tables(file).get("clock", {}), "[clock]")
+    except SpecError as error:
+        raise UsageError(f"{file}: {error}") from error
+    return clock
+
+
+def read_alarm(file: Path) -> dict[str, Any]:
+    """Return the table ``[alarm]`` of a TOML file: fields of `bci.alarm.AlarmSpec` but ``label``, which is the model's.
+
+    Raises
+    ------
+    UsageError
+        If the file cannot be read, or has a table or key that is unknown.
+    """
+    import dataclasses
+
+    from bci.alarm import AlarmSpec
+    from bci.errors import UsageError
+
+    table = read_tables(file).get("alarm", {})
+    known = [item.name for item in dataclasses.fields(AlarmSpec) if item.name != "label"]
+    unknown = sorted(set(table) - set(known)) if isinstance(table, dict) else [repr(table)]
+    if unknown:
+        raise UsageError(f"{file}: [alarm] needs some of {', '.join(known)}, got {', '.join(unknown)}.")
+    return dict(table)
+
+
+def with_alarm(served: Served, changes: dict[str, Any]) -> Served:
+    """Return `served` with another rule for its alarm.
+
+    Parameters
+    ----------
+    served : Served
+        Model and engine.
+    changes : mapping of str to Any
+        From `read_alarm`.
+
+    Returns
+    -------
+    served : Served
+
+    Raises
+    ------
+    UsageError
+        If the model has no alarm, or the rule does not hold together.
+    """
+    from bci.alarm import AlarmSpec
+    from bci.errors import SpecError, UsageError
+    from bci.records import record_from_dict, record_to_dict
+
+    decision = served.bundle.decision
+    if not changes:
+        return served
+    if decision.alarm is None:
+        raise UsageError(
+            f"[alarm] of --config needs a model that raises alarms, got {served.bundle.name}, which has none. "
+            "Leave the table out."
+        )
+    try:
+        alarm = record_from_dict(AlarmSpec, record_to_dict(decision.alarm) | changes, "[alarm]")
+    except SpecError as error:
+        raise UsageError(str(error)) from error
+    return replace(served, bundle=replace(served.bundle, decision=replace(decision, alarm=alarm)))
+
+
+def read_tables(file: Path) -> dict[str, Any]:
+    """Return what a TOML file says, by table.
+
+    Raises
+    ------
+    UsageError
+        If the file cannot be read, or has an unknown table.
+    """
+    import tomllib
+
+    from bci.errors import UsageError
 
     try:
         with file.open("rb") as opened:
@@ -111,9 +217,6 @@ def read_clock(file: Path) -> Any:
         raise UsageError(f"--config needs a TOML file that can be read, got {file}: {error}.") from error
     unknown = sorted(set(content) - set(TABLES))
     if unknown:
-        raise UsageError(f"--config needs the table [clock] alone, got {', '.join(map(repr, unknown))} in {file}.")
-    try:
-        clock = record_from_dict(ClockSpec, content.get("clock", {}), "[clock]")
-    except SpecError as error:
-        raise UsageError(f"{file}: {error}") from error
-    return clock
+        known = " and ".join(f"[{table}]" for table in TABLES)
+        raise UsageError(f"--config needs the tables {known}, got {', '.join(map(repr, unknown))} in {file}.")
+    return content

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from apps.engine_options import add_engine_options
 from apps.quality import add_quality_options, judged
+from apps.session_options import add_config_option, read_alarm, read_clock, with_alarm
 
 if TYPE_CHECKING:
     from bci.decoder import Prediction
@@ -26,6 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--adapt", action="store_true", help="bring the file to the bundle's channels and rate, as `bci replay --like`"
     )
+    add_config_option(parser)
     add_quality_options(parser)
 
 
@@ -45,13 +47,15 @@ def run(args: argparse.Namespace) -> int:
     if args.events is not None:
         check_apart(args.log, args.events)
         _check_output("table of events", args.events, args.file, args.overwrite)
+    clock, alarm = (read_clock(args.config), read_alarm(args.config)) if args.config is not None else (None, {})
     recording = adapted(open_recording(args.file, unit=args.unit, picks=args.picks), args.model if args.adapt else None)
     served = judged(serve(args.model, args.engine, args.precision, args.remeasure), args.quality, args.min_channels)
+    served = with_alarm(served, alarm)
     bundle = served.bundle
     if args.events is not None:
         check_watches_seizures(bundle.decision)
     started = time.perf_counter()
-    predictions = score_recording(recording, bundle.pipeline, served.engine, bundle.decision)
+    predictions = score_recording(recording, bundle.pipeline, served.engine, bundle.decision, clock)
     spent_s = time.perf_counter() - started
     recording.close()
     if args.log is not None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from apps.board_options import add_input_options, build_input
 from apps.recording_options import add_name_options, recorded_lines, recorder_in
+from apps.session_options import add_config_option, add_return_options
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -18,7 +19,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--timeout", type=float, default=10.0, metavar="S", help="wait for the stream, then for its first sample (10)"
     )
-    parser.add_argument("--reconnect", type=float, metavar="S", help="longest wait for a lost stream (default: no end)")
+    options = parser.add_argument_group("lost streams and gaps")
+    add_return_options(options)
+    add_config_option(options)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -34,7 +37,9 @@ def run(args: argparse.Namespace) -> int:
     received = build_input(args, args.timeout)
     recorder = recorder_in(args.folder, args)
     try:
-        settings = SessionSettings(received.name, args.duration, args.timeout, reconnect_s=args.reconnect)
+        settings = SessionSettings(
+            received.name, args.duration, args.timeout, reconnect_s=args.reconnect, on_mismatch=args.on_mismatch
+        )
     except SpecError as error:
         raise UsageError(str(error)) from error
     quiet_liblsl()

@@ -41,6 +41,18 @@ def file(folder):
     return write_fif(folder / "good_raw.fif", noise(SIGNAL, SECONDS))
 
 
+def test_the_rule_for_alarms_can_be_another(file, model, tmp_path, capsys):
+    config, states = tmp_path / "a.toml", {}
+    for name, rule in (("never", "on_threshold = 1.0"), ("always", "on_threshold = 1e-9\noff_threshold = 1e-9\nk = 1")):
+        config.write_text(f"[alarm]\n{rule}\n")
+        log = tmp_path / f"{name}.jsonl"
+        assert main(["decode", file, "--model", model, "--log", str(log), "--config", str(config)]) == 0
+        states[name] = {json.loads(line)["state"] for line in log.read_text().splitlines()}
+    capsys.readouterr()
+    assert "alarm" not in states["never"]
+    assert states["always"] == {"settling", "alarm"}
+
+
 def test_a_file_is_scored_and_logged(file, model, tmp_path, capsys):
     log = tmp_path / "log.jsonl"
     assert main(["decode", file, "--model", model, "--log", str(log)]) == 0

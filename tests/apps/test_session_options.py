@@ -4,14 +4,25 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import importlib
 
 import pytest
 
 import apps.session_options
 from apps.cli import main
-from apps.session_options import Choices, add_session_options, read_clock, session_choices
+from apps.recording_options import build_recorder, recorder_in
+from apps.session_options import Choices, add_session_options, read_clock, session_choices, with_alarm
+from bci.chunk import Signal
 from bci.clock import ClockSpec
 from bci.errors import UsageError
+from bci.serving import serve
+from tests.bundles import write_random_bundle
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("options")
+    return serve(str(write_random_bundle(folder / "tiny", Signal(128.0, ("C3", "Cz"))).path), "eager")
 
 
 def choices(*options):
@@ -43,6 +54,69 @@ def test_every_tolerance_can_be_set(tmp_path, field):
 
 
 @pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("on_threshold", 0.9),
+        ("off_threshold", 0.1),
+        ("k", 1),
+        ("n", 5),
+        ("min_duration_s", 2.5),
+        ("refractory_s", 30.0),
+        ("latch", True),
+    ],
+)
+def test_every_part_of_the_alarm_but_its_class_can_be_set(tmp_path, model, field, value):
+    file = tmp_path / "a.toml"
+    file.write_text(f"[alarm]\n{field} = {str(value).lower()}\n")
+    adjusted = choices("--config", str(file)).adjust(model)
+    before = model.bundle.decision
+    assert adjusted.bundle.decision == dataclasses.replace(
+        before, alarm=dataclasses.replace(before.alarm, **{field: value})
+    )
+    assert adjusted.engine is model.engine
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[alarm]\nlatched = true", r"a\.toml: \[alarm\] needs some of on_threshold, .*, latch, got latched\."),
+        ("[alarm]\nlabel = 'x'", r"\[alarm\] needs some of on_threshold, .* got label\."),
+        ("alarm = 3", r"\[alarm\] needs some of on_threshold, .* got 3\."),
+        ("[alarm]\nlatch = 1", r"\[alarm\]: latch must be bool, got 1"),
+        ("[alarm]\nk = 4", r"An alarm needs .* 1 <= k <= n, got .*k=4, n=3"),
+        ("[alarm]\non_threshold = nan", r"\[alarm\]: on_threshold must be float, got nan"),
+    ],
+)
+def test_an_alarm_that_does_not_fit_is_refused(tmp_path, model, text, message):
+    file = tmp_path / "a.toml"
+    file.write_text(text)
+    with pytest.raises(UsageError, match=message):
+        choices("--config", str(file)).adjust(model)
+
+
+def test_a_model_without_an_alarm_has_no_rule_for_it(tmp_path, model):
+    silent = dataclasses.replace(model.bundle, decision=dataclasses.replace(model.bundle.decision, alarm=None))
+    model = dataclasses.replace(model, bundle=silent)
+    assert with_alarm(model, {}) is model
+    with pytest.raises(UsageError, match=r"\[alarm\] of --config needs a model that raises alarms, got tiny"):
+        with_alarm(model, {"latch": True})
+
+
+@pytest.mark.parametrize("command", ["run", "record"])
+def test_a_recording_numbers_samples_with_the_same_tolerances(tmp_path, monkeypatch, command):
+    file = tmp_path / "a.toml"
+    file.write_text("[clock]\nmax_fill_s = 0.2\n")
+    parser = argparse.ArgumentParser()
+    importlib.import_module(f"apps.commands.{command}").add_arguments(parser)
+    options = {"run": ["--model", "m", "--record", str(tmp_path)], "record": [str(tmp_path)]}[command]
+    args = parser.parse_args([*options, "--stream", "s", "--config", str(file)])
+    made = []
+    monkeypatch.setattr("bci.recorder.Recorder", lambda *given: made.append(given))
+    build_recorder(args) if command == "run" else recorder_in(args.folder, args)
+    assert made[0][3].clock == ClockSpec(max_fill_s=0.2)
+
+
+@pytest.mark.parametrize(
     ("text", "message"),
     [
         ("[clock]\nmax_fil_s = 0.1", r"a\.toml: \[clock\] has unknown fields max_fil_s\. Known: max_fill_s, "),
@@ -50,8 +124,8 @@ def test_every_tolerance_can_be_set(tmp_path, field):
         ("[clock]\nmax_fill_s = true", r"\[clock\]: max_fill_s must be float, got True"),
         ("[clock]\nmax_fill_s = -1", r"needs max_fill_s of at least 0 s, got -1"),
         ("clock = 3", r"\[clock\] needs a JSON object, got int"),
-        ("[clocks]\nmax_fill_s = 1", r"--config needs the table \[clock\] alone, got 'clocks' in "),
-        ("max_fill_s = 1", r"--config needs the table \[clock\] alone, got 'max_fill_s' in "),
+        ("[clocks]\nmax_fill_s = 1", r"--config needs the tables \[clock\] and \[alarm\], got 'clocks' in "),
+        ("max_fill_s = 1", r"--config needs the tables \[clock\] and \[alarm\], got 'max_fill_s' in "),
         ("[clock", r"--config needs a TOML file that can be read, got .*a\.toml: "),
     ],
 )
