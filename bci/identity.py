@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from bci.decoder import Decoder
+from bci.quality import quality_policy
 from bci.sinks.base import SessionInfo
 from bci.sources.base import StreamInfo
 
@@ -48,15 +49,17 @@ def session_info(
     info : SessionInfo
     """
     pipeline, decision = decoder.pipeline, decoder.decision.spec
+    alarm = decision.alarm
+    quality, min_channels = quality_policy(pipeline.spec)
     return SessionInfo(
         name=name,
         stream=stream.name,
         bundle=identity.bundle,
         bundle_sha256=identity.bundle_sha256,
         classes=decision.classes,
-        alarm_class=decision.alarm.label if decision.alarm else "",
-        on_threshold=decision.alarm.on_threshold if decision.alarm else 0.0,
-        off_threshold=decision.alarm.off_threshold if decision.alarm else 0.0,
+        alarm_class=alarm.label if alarm else "",
+        on_threshold=alarm.on_threshold if alarm else 0.0,
+        off_threshold=alarm.off_threshold if alarm else 0.0,
         hop_s=pipeline.spec.window.hop_s,
         window_s=pipeline.spec.window.length_s,
         delay_s=pipeline.delay_s(),
@@ -67,4 +70,11 @@ def session_info(
         first_sample_time=first_sample_time,
         sfreq=stream.signal.sfreq,
         speed=stream.speed,
+        k=alarm.k if alarm else 1,
+        n=alarm.n if alarm else 1,
+        min_duration_s=alarm.min_duration_s if alarm else 0.0,
+        refractory_s=alarm.refractory_s if alarm else 0.0,
+        latch=alarm is not None and alarm.latch,
+        quality=quality,
+        min_channels=min_channels,
     )

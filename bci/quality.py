@@ -78,6 +78,15 @@ def with_quality(
     return replace(pipeline, stages=(stage, *pipeline.stages))
 
 
+def quality_policy(pipeline: PipelineSpec) -> tuple[str, int]:
+    """Return what a pipeline does about bad channels, one of `POLICIES`, and how many good channels it needs."""
+    names = {kind: name for name, kind in POLICIES.items()}
+    for stage in pipeline.stages:
+        if isinstance(stage, QualityLimits):
+            return names[type(stage)], stage.min_valid_channels
+    return "off", 0
+
+
 def bad_channel_events(changes: Sequence[Change], chunk: Chunk, n_in: int) -> list[Event]:
     """Return the changes that a chunk has brought as events.
 

@@ -47,6 +47,16 @@ class SessionInfo:
         Rate of the decoded stream, in Hz.
     speed : float
         Speed of a replay; 1 for anything else.
+    k, n : int, default=1, 1
+        Of the last `n` smoothed probabilities, `k` must reach `on_threshold`.
+    min_duration_s, refractory_s : float, default=0.0, 0.0
+        Shortest alarm, and the time after one in which none is raised, in seconds.
+    latch : bool, default=False
+        Whether an alarm waits to be acknowledged.
+    quality : str, default="off"
+        What is done about bad channels: ``report``, ``interpolate``, ``mask`` or ``off``.
+    min_channels : int, default=0
+        With fewer good channels, samples are invalid.
     """
 
     name: str
@@ -67,6 +77,13 @@ class SessionInfo:
     first_sample_time: float
     sfreq: float
     speed: float
+    k: int = 1
+    n: int = 1
+    min_duration_s: float = 0.0
+    refractory_s: float = 0.0
+    latch: bool = False
+    quality: str = "off"
+    min_channels: int = 0
 
 
 @dataclass(frozen=True, slots=True)

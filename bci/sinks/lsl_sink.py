@@ -81,4 +81,6 @@ def let_leave(outlets: list[Any]) -> None:
 
 
 def _text(value: object) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
     return f"{value:.17g}" if isinstance(value, float) else str(value)

@@ -16,6 +16,7 @@ from bci.decoder import Decoder
 from bci.errors import ChannelMismatch, SpecError
 from bci.pipeline import PipelineSpec, Window
 from bci.session import SessionSettings
+from bci.stages.quality import MaskBad
 from tests.bci.scripted import (
     SFREQ,
     SIGNAL,
@@ -46,14 +47,18 @@ def test_a_stream_from_start_to_end():
 
 
 def test_what_the_sinks_are_told_first():
-    decision = DecisionSpec(("a", "b"), smoothing_s=0.5, alarm=AlarmSpec("b", 0.9, 0.7))
-    session, tape, _ = session_of([samples(300)], decoder=decoder_of(decision), speed=2.0)
+    alarm = AlarmSpec("b", 0.9, 0.7, k=2, n=3, min_duration_s=4.0, refractory_s=5.0, latch=True)
+    decision = DecisionSpec(("a", "b"), smoothing_s=0.5, alarm=alarm)
+    decoder = decoder_of(decision, (MaskBad(min_valid_channels=2),))
+    session, tape, _ = session_of([samples(300)], decoder=decoder, speed=2.0)
     session.run()
     (info,) = tape.of("open")
     assert (info.name, info.stream, info.bundle, info.bundle_sha256) == ("out", "script", "tiny", "ab" * 32)
     assert (info.classes, info.alarm_class, info.on_threshold, info.off_threshold) == (("a", "b"), "b", 0.9, 0.7)
     assert (info.hop_s, info.window_s, info.delay_s, info.reference_hz, info.smoothing_s) == (0.5, 1.0, 0.0, 10.0, 0.5)
     assert (info.engine, info.precision, info.sfreq, info.speed) == ("eager", "fp32", 100.0, 2.0)
+    assert (info.k, info.n, info.min_duration_s, info.refractory_s, info.latch) == (2, 3, 4.0, 5.0, True)
+    assert (info.quality, info.min_channels) == ("mask", 2)
     assert info.first_sample_time == START_S
 
 

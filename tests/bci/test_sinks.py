@@ -37,6 +37,11 @@ INFO = SessionInfo(
     first_sample_time=1234.000244140625,
     sfreq=256.0,
     speed=1.5,
+    k=2,
+    n=3,
+    latch=True,
+    quality="mask",
+    min_channels=11,
 )
 
 
@@ -282,9 +287,8 @@ def test_the_prediction_stream(open_sink):
     decoder = info.desc().child("decoder")
     for field in dataclasses.fields(INFO):
         value, text = getattr(INFO, field.name), decoder.child_value(field.name)
-        assert (float(text) if isinstance(value, float) else text) == (
-            "background,seizure" if field.name == "classes" else value
-        )
+        spelled = {"classes": "background,seizure", "latch": "true"}.get(field.name, value)
+        assert (float(text) if isinstance(value, float) else text) == (str(value) if type(value) is int else spelled)
     for index in range(3):
         open_sink.prediction(output_of(index, time=1300.5 + 0.25 * index, state=State(index)))
     for index, (stamp, values) in enumerate(listener.take(3)):
