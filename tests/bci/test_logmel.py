@@ -11,7 +11,8 @@ from scipy.signal import ShortTimeFFT, butter, get_window, sosfilt
 
 from bci.chunk import Signal
 from bci.stages.filters import Bandpass
-from bci.stages.logmel import BLOCK_FRAMES, LogMel
+from bci.stages.logmel import LogMel
+from bci.stages.spectrum import BLOCK_FRAMES
 from models.logmel import LogMelFrontEnd
 from tests.bci.cuts import ones, random_with_zeros, split
 
