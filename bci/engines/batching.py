@@ -1,0 +1,197 @@
+"""One engine for several streams: what waits when the engine is free runs as one batch."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter, deque
+from collections.abc import Callable, Sequence
+from typing import Any, Generic, TypeVar
+
+import numpy as np
+
+from bci.engines.base import Engine, StatefulEngine, WarmEngine
+from bci.errors import EngineError
+
+MAX_WINDOWS = 64
+"""Most windows of one batch; a GPU's largest graph has as many."""
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+class _Ticket(Generic[Item, Result]):
+    """What one thread waits for."""
+
+    def __init__(self, item: Item) -> None:
+        self.item = item
+        self.results: list[Result] = []  # one, when it has been computed
+        self.broken = False
+        self.called = threading.Event()
+
+
+class Turns(Generic[Item, Result]):
+    """Lets many threads share what only one may use at a time, and joins what they bring meanwhile.
+
+    No thread of its own: who finds it free computes at once; who finds it busy waits, and when it becomes free, the
+    first of those who wait computes for all of them. Nobody waits for more to come.
+
+    Parameters
+    ----------
+    compute : callable
+        Takes a list of items, returns as many results; called by one thread at a time.
+    most : int
+        Most items of one call.
+
+    Attributes
+    ----------
+    sizes : Counter of int
+        Calls by number of items.
+    """
+
+    def __init__(self, compute: Callable[[list[Item]], Sequence[Result]], most: int) -> None:
+        self._compute, self._most = compute, most
+        self._lock = threading.Lock()  # guards all below; held for microseconds
+        self._waiting: deque[_Ticket[Item, Result]] = deque()
+        self._busy = False
+        self.sizes: Counter[int] = Counter()
+
+    def take(self, item: Item) -> Result:
+        """Return the result for `item`, together with what others bring at the same time.
+
+        Raises
+        ------
+        EngineError
+            If the call failed that another thread made for this one too; that thread has its error.
+        """
+        ticket: _Ticket[Item, Result] = _Ticket(item)
+        with self._lock:
+            self._waiting.append(ticket)
+            waits, self._busy = self._busy, True
+        if waits:
+            ticket.called.wait()
+        if ticket.broken:
+            raise EngineError(
+                "An engine must answer every stream, it failed in a batch with another one. See that stream's error."
+            )
+        return ticket.results[0] if ticket.results else self._lead()
+
+    def between(self, act: Callable[[], None]) -> bool:
+        """Call `act` if nobody computes now; return whether it was."""
+        with self._lock:
+            if self._busy:
+                return False
+            self._busy = True
+        try:
+            act()
+        finally:
+            self._hand_on()
+        return True
+
+    def _lead(self) -> Result:
+        """Compute for all who wait, the caller first among them."""
+        with self._lock:
+            batch = [self._waiting.popleft() for _ in range(min(self._most, len(self._waiting)))]
+            self.sizes[len(batch)] += 1
+        try:
+            results: Sequence[Result] = self._compute([ticket.item for ticket in batch])
+            for ticket, result in zip(batch, results, strict=True):
+                ticket.results.append(result)
+        finally:
+            self._hand_on()
+            for ticket in batch[1:]:
+                ticket.broken = not ticket.results
+                ticket.called.set()
+        return batch[0].results[0]
+
+    def _hand_on(self) -> None:
+        """Call the first of those who wait, or leave it free."""
+        with self._lock:
+            first = self._waiting[0] if self._waiting else None
+            self._busy = first is not None
+        if first is not None:
+            first.called.set()
+
+
+class BatchedEngine:
+    """An engine that several threads call, each with the windows of its stream; see `Turns`.
+
+    Parameters
+    ----------
+    engine : Engine
+        Called by one thread at a time.
+    max_windows : int, default=MAX_WINDOWS
+        Most calls that are joined.
+    """
+
+    def __init__(self, engine: Engine, max_windows: int = MAX_WINDOWS) -> None:
+        self.name, self.precision = engine.name, engine.precision
+        self._engine = engine
+        self.turns: Turns[np.ndarray, np.ndarray] = Turns(self._compute, max_windows)
+
+    def __call__(self, batch: np.ndarray) -> np.ndarray:
+        """Return the logits of a batch of windows, as float32 (n_windows, n_classes)."""
+        return self.turns.take(batch)
+
+    def keep_warm(self) -> None:
+        """Keep the engine's device fast, if it needs that and nobody computes."""
+        if isinstance(self._engine, WarmEngine):
+            self.turns.between(self._engine.keep_warm)
+
+    def _compute(self, batches: list[np.ndarray]) -> list[np.ndarray]:
+        if len(batches) == 1:
+            return [self._engine(batches[0])]
+        logits = self._engine(np.concatenate(batches))
+        return np.split(logits, np.cumsum([len(batch) for batch in batches[:-1]]))
+
+
+class BatchedSteps:
+    """A network with state that several threads step, each with the state of its stream; see `Turns`.
+
+    Parameters
+    ----------
+    engine : StatefulEngine
+        Called by one thread at a time.
+    max_streams : int, default=MAX_WINDOWS
+        Most steps that are joined.
+    """
+
+    def __init__(self, engine: StatefulEngine, max_streams: int = MAX_WINDOWS) -> None:
+        self.name, self.precision = engine.name, engine.precision
+        self._engine = engine
+        self.turns: Turns[tuple[np.ndarray, Any], tuple[np.ndarray, Any]] = Turns(self._compute, max_streams)
+
+    def initial(self, n_streams: int = 1) -> Any:
+        """Return the state of `n_streams` streams before their first column."""
+        return self._engine.initial(n_streams)
+
+    def step(self, columns: np.ndarray, state: Any) -> tuple[np.ndarray, Any]:
+        """Return the logits after one column more, and the state."""
+        return self.turns.take((columns, state))
+
+    def along(self, columns: np.ndarray, state: Any = None) -> tuple[np.ndarray, Any]:
+        """Return the logits after each column of a recording, and the state."""
+        return self._engine.along(columns, state)
+
+    def _compute(self, items: list[tuple[np.ndarray, Any]]) -> list[tuple[np.ndarray, Any]]:
+        if len(items) == 1:
+            return [self._engine.step(*items[0])]
+        columns = np.concatenate([item[0] for item in items])
+        state = [_joined(parts) for parts in zip(*(item[1] for item in items), strict=True)]
+        logits, after = self._engine.step(columns, state)
+        stops = np.cumsum([len(item[0]) for item in items])
+        spans = [slice(int(stop) - len(item[0]), int(stop)) for stop, item in zip(stops, items, strict=True)]
+        return [(logits[span], [part[span] for part in after]) for span in spans]
+
+
+def _joined(parts: Sequence[Any]) -> Any:
+    """Join one part of the states of several streams along the first axis: arrays, or tensors."""
+    if isinstance(parts[0], np.ndarray):
+        return np.concatenate(parts)
+    import torch
+
+    return torch.cat(tuple(parts))
+
+
+def batched(engine: Engine | StatefulEngine) -> BatchedEngine | BatchedSteps:
+    """Return `engine` for several threads."""
+    return BatchedSteps(engine) if isinstance(engine, StatefulEngine) else BatchedEngine(engine)
