@@ -10,6 +10,7 @@ from typing import Any
 
 from bci.errors import SpecError, UsageError
 from bci.records import record_from_dict
+from offline.choices import Balance, Device, LossName, Monitor, Precision, SplitName, VoteWeights
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +52,30 @@ class TrainConfig:
         Threads of torch. Results are bitwise repeatable with the same number.
     skip_bad : bool, default=False
         Train without the files that cannot be used, instead of refusing.
+    split : {"leave-one-out", "k-fold", "temporal"}, default="leave-one-out"
+        Who is scored: one subject after the other, a fold of subjects after the other, or each subject's later
+        stretches after training on its earlier ones.
+    n_folds : int, default=5
+        Folds of ``k-fold``, and of each subject in ``temporal``.
+    classes : tuple of str or None, default=None
+        Other classes than those of the task, made of them: ``name``, or ``name=one+other``. What is in none of them is
+        left out.
+    piece_s : float or None, default=None
+        Longer labelled stretches are cut into pieces of this length; None leaves them whole.
+    arguments : tuple of str or None, default=None
+        Arguments of the model in place of the recipe's, as in ``depth=4``.
+    alarm_class : str or None, default=None
+        Class that an alarm is chosen for, on people who are not scored; None chooses none.
+    tune : int, default=0
+        Trials by which settings are chosen inside each fold; 0 takes the settings as they are.
+    search : tuple of str or None, default=None
+        What the trials vary, see `offline.search`; None takes learning rate, dropout and weight decay.
+    n_inner : int, default=2
+        Inner folds of a trial.
+    loss, label_smoothing, focal_gamma, vote_weights, balance, augment, ema_decay, precision, accumulate, clip_norm
+        As in `offline.training_settings.LoopSettings`; None takes the model's default.
+    monitor, second_stage_votes, second_stage_share, device
+        Likewise.
     """
 
     task: str
@@ -69,9 +94,32 @@ class TrainConfig:
     n_validation: int = 1
     threads: int = 1
     skip_bad: bool = False
+    split: SplitName = "leave-one-out"
+    n_folds: int = 5
+    classes: tuple[str, ...] | None = None
+    piece_s: float | None = None
+    arguments: tuple[str, ...] | None = None
+    alarm_class: str | None = None
+    tune: int = 0
+    search: tuple[str, ...] | None = None
+    n_inner: int = 2
+    loss: LossName | None = None
+    label_smoothing: float | None = None
+    focal_gamma: float | None = None
+    vote_weights: VoteWeights | None = None
+    balance: Balance | None = None
+    augment: tuple[str, ...] | None = None
+    ema_decay: float | None = None
+    precision: Precision | None = None
+    accumulate: int | None = None
+    clip_norm: float | None = None
+    monitor: Monitor | None = None
+    second_stage_votes: float | None = None
+    second_stage_share: float | None = None
+    device: Device | None = None
 
     def __post_init__(self) -> None:
-        positive = ("window_s", "hop_s", "epochs", "patience", "learning_rate", "n_validation", "threads")
+        positive = ("window_s", "hop_s", "epochs", "patience", "learning_rate", "n_validation", "threads", "piece_s")
         wrong = [name for name in positive if getattr(self, name) is not None and getattr(self, name) <= 0]
         if wrong:
             raise UsageError(f"{wrong[0]} must be above 0, got {getattr(self, wrong[0])}.")
@@ -81,13 +129,36 @@ class TrainConfig:
             raise UsageError(f"seed and weight_decay must not be negative, got {self.seed} and {self.weight_decay:g}.")
         if self.dropout is not None and not 0 <= self.dropout < 1:
             raise UsageError(f"dropout must be at least 0 and below 1, got {self.dropout:g}.")
+        if self.n_folds < 2 or self.n_inner < 1 or self.tune < 0:
+            raise UsageError(
+                "n_folds must be at least 2, n_inner at least 1 and tune not negative, "
+                f"got {self.n_folds}, {self.n_inner} and {self.tune}."
+            )
 
 
 SETTINGS: tuple[str, ...] = tuple(field.name for field in fields(TrainConfig))
 """Names of all settings, as in a TOML file; on the command line with ``-`` for ``_``."""
 
 
-TRAINING = ("epochs", "patience", "batch_size", "learning_rate", "weight_decay", "dropout")
+LOOP = (
+    "loss",
+    "label_smoothing",
+    "focal_gamma",
+    "vote_weights",
+    "balance",
+    "augment",
+    "ema_decay",
+    "precision",
+    "accumulate",
+    "clip_norm",
+    "monitor",
+    "second_stage_votes",
+    "second_stage_share",
+    "device",
+)
+"""Settings of the training loop that a recipe may set and that pass through to it."""
+
+TRAINING = ("epochs", "patience", "batch_size", "learning_rate", "weight_decay", "dropout", "arguments", *LOOP)
 """Settings of the training, for which recipes and `TrainConfig` have tried defaults."""
 
 

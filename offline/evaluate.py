@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from bci.errors import SchemaError, UsageError
+from bci.errors import SchemaError, SpecError, UsageError
 from bci.pipeline import PipelineSpec
 from bci.stages.scale import RobustScale
 from models.registry import ModelSpec, build, parameters
+from offline.augment.registry import NOTHING, build_all
 from offline.checkpoint import write_atomic
-from offline.config import TrainConfig
+from offline.config import LOOP, TrainConfig
 from offline.datasets.base import Dataset
 from offline.fit import fit_stages
 from offline.identity import require_same_settings
@@ -135,7 +136,8 @@ def fit_model(
         return Fitted(pipeline, spec, network, (), 0)
     validation = cut_sessions(pipeline, dataset.of(split.validation)) if split.validation else None
     settings = loop_settings(recipe, config, stop_after)
-    trained = train_network(network, train, validation, settings, checkpoint, on_epoch)
+    signal = pipeline.build().signal_out
+    trained = train_network(network, train, validation, settings, checkpoint, on_epoch, signal)
     return Fitted(pipeline, spec, network, trained.history, trained.best)
 
 
@@ -170,15 +172,25 @@ def resolve(dataset: Dataset, recipe: Recipe, config: TrainConfig) -> dict[str, 
             build(model)
     except (ValueError, RuntimeError) as error:  # SpecError among them; torch on an impossible size
         raise UsageError(f"These settings cannot be used for {config.model}: {error} Check --window-s.") from error
+    loop = None
+    if recipe.fit == "network":
+        try:
+            loop = loop_settings(recipe, config)
+            build_all(loop.augment, shape.build().signal_out)
+        except SpecError as error:
+            raise UsageError(str(error)) from error
     return {
         "pipeline_sha256": hashlib.sha256(spec.to_json().encode()).hexdigest(),
         "model": {"name": model.name, "arguments": dict(model.arguments)},
-        "training": asdict(loop_settings(recipe, config)) if recipe.fit == "network" else None,
+        "training": None if loop is None else asdict(loop),
     }
 
 
 def loop_settings(recipe: Recipe, config: TrainConfig, stop_after: int | None = None) -> LoopSettings:
     """Return the settings of a training: the configuration's where given, else the recipe's."""
+    given = {name: value for name in LOOP if (value := getattr(config, name)) is not None}
+    loop = {**recipe.training, **given}
+    loop["augment"] = () if loop.get("augment") == (NOTHING,) else tuple(loop.get("augment", ()))
     return LoopSettings(
         epochs=config.epochs or recipe.epochs,
         patience=config.patience or recipe.patience,
@@ -187,6 +199,7 @@ def loop_settings(recipe: Recipe, config: TrainConfig, stop_after: int | None = 
         weight_decay=config.weight_decay,
         seed=config.seed,
         stop_after=stop_after,
+        **loop,
     )
 
 

@@ -45,6 +45,8 @@ class Recipe:
     label_s : float or None, default=None
         Seconds at the end of a window that decide its class, where windows of a long recording are labelled; None
         takes all of it.
+    training : mapping, default={}
+        Other defaults of training, by the names in `offline.config.LOOP`.
     note : str, default=""
         What may limit it; reports call it a possible reason where the model is below the strong baseline.
     """
@@ -60,6 +62,7 @@ class Recipe:
     learning_rate: float = 3e-3
     dropout: float = 0.25
     label_s: float | None = None
+    training: Mapping[str, Any] = field(default_factory=dict)
     note: str = ""
 
     def pipeline(self, signal: Signal, window_s: float, hop_s: float) -> PipelineSpec:

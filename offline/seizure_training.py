@@ -54,6 +54,21 @@ log = logging.getLogger(__name__)
 
 NAMES = {"mel_cnn": "seizure-demo", "mel_tcn": "seizure-tcn"}
 """Names of the bundles."""
+UNUSED = (
+    "patience",
+    "n_validation",
+    "skip_bad",
+    "split",
+    "n_folds",
+    "classes",
+    "piece_s",
+    "alarm_class",
+    "tune",
+    "search",
+    "n_inner",
+    "monitor",
+)
+"""Settings that have no effect with fixed cohorts."""
 SIMULATORS = 2
 BATCH = 64
 _NO_FIGURE: dict[str, Any] = {"value": None, "interval": None}
@@ -84,7 +99,7 @@ def train(config: TrainConfig, created: str, on_step: Callable[[Step], None] | N
         If a setting has no effect here or does not fit the data, or the folder holds another run.
     """
     plan = recipe(config.task, config.model)
-    unused = overridden(config, ("patience", "n_validation", "skip_bad"))
+    unused = overridden(config, UNUSED)
     if unused:
         raise UsageError(
             f"The task {config.task} trains a fixed number of epochs on fixed cohorts, got {', '.join(unused)}, which "
@@ -174,7 +189,8 @@ def _fit(
         record.info("%s: epoch %d: %s", name, epoch.index, epoch.figures)
         progress.epoch(name, epoch)
 
-    trained = train_network(network, windows, None, settings, checkpoint, report)
+    signal = pipeline.build().signal_out
+    trained = train_network(network, windows, None, settings, checkpoint, report, signal)
     return Fitted(pipeline, spec, network, trained.history, trained.best)
 
 

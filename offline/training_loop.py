@@ -3,89 +3,31 @@
 from __future__ import annotations
 
 import copy
-import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
-from models.layers import constrain_
+from bci.chunk import Signal
+from offline.batch_norm import over_processes
 from offline.checkpoint import load_checkpoint, save_checkpoint
+from offline.learner import Learner, device_of, part, targets
+from offline.losses import LossSpec
+from offline.processes import agreed, writes
+from offline.training_settings import Epoch, LoopSettings
 from offline.windows import WindowSet
 
 if TYPE_CHECKING:
     from models.mel_tcn import MelTCN
 
+__all__ = ["Epoch", "LoopSettings", "Trained", "logits_along", "logits_of", "train_network"]
+
 N_VALIDATION_WINDOWS = 4
 """Windows of each validation stretch: one alone makes the curve too coarse to stop by."""
-WARM_UP = 0.1
-"""Share of the schedule in which the learning rate rises; after it, it falls as a half cosine."""
-
-
-@dataclass(frozen=True, slots=True)
-class LoopSettings:
-    """Settings of one training.
-
-    Parameters
-    ----------
-    epochs : int
-        Length of the learning-rate schedule.
-    patience : int
-        Epochs without a better validation score after which training stops.
-    batch_size : int
-        Windows per step; a last incomplete batch is left out.
-    learning_rate : float
-        Peak of the schedule.
-    weight_decay : float
-        Decoupled decay.
-    seed : int
-        Seed of the order, the crops and the dropout.
-    label_smoothing : float, default=0.05
-        Share of the target that goes to all classes.
-    stop_after : int or None, default=None
-        Stop after so many epochs of the schedule: for a final model without validation.
-    """
-
-    epochs: int
-    patience: int
-    batch_size: int
-    learning_rate: float
-    weight_decay: float
-    seed: int
-    label_smoothing: float = 0.05
-    stop_after: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Epoch:
-    """What one epoch gave.
-
-    Parameters
-    ----------
-    index : int
-        Number of the epoch, from 0.
-    train_loss : float
-        Mean loss over the steps, in training mode.
-    validation_loss, validation_accuracy : float or None
-        Of several windows per validation stretch; None without validation.
-    """
-
-    index: int
-    train_loss: float
-    validation_loss: float | None
-    validation_accuracy: float | None
-
-    @property
-    def figures(self) -> str:
-        """Loss and validation accuracy, in words."""
-        said = f"loss {self.train_loss:.3f}"
-        accuracy = self.validation_accuracy
-        return said if accuracy is None else f"{said}, validation accuracy {accuracy:.3f}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +46,17 @@ class Trained:
     best: int
 
 
+@dataclass(frozen=True, slots=True)
+class _Checks:
+    """What an epoch is judged by: windows of the validation side, their classes and distributions."""
+
+    windows: np.ndarray
+    labels: np.ndarray
+    targets: Tensor
+    weights: Tensor
+    loss: LossSpec
+
+
 def train_network(
     network: nn.Module,
     train: WindowSet,
@@ -111,6 +64,7 @@ def train_network(
     settings: LoopSettings,
     checkpoint: Path | None = None,
     on_epoch: Callable[[Epoch], None] | None = None,
+    signal: Signal | None = None,
 ) -> Trained:
     """Train a network in place.
 
@@ -124,47 +78,40 @@ def train_network(
     train : WindowSet
         What is learnt from.
     validation : WindowSet or None
-        What stops the training: people who are not in `train`. The best epoch has the highest accuracy and, among
-        equals, the lowest loss.
+        What stops the training: people who are not in `train`. The best epoch has the best figure that
+        ``settings.monitor`` names and, among equals, the lowest loss.
     settings : LoopSettings
         Settings.
     checkpoint : Path or None, default=None
         File with the state after the last complete epoch. If it is there, training goes on from it.
     on_epoch : callable or None, default=None
         Called after each epoch.
+    signal : Signal or None, default=None
+        Output of the pipeline, which augmentations need.
 
     Returns
     -------
     trained : Trained
+
+    Raises
+    ------
+    SpecError
+        If settings and windows do not fit each other, or the loss is no number.
     """
-    optimizer = torch.optim.AdamW(network.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay)
-    history: list[Epoch] = []
-    best = copy.deepcopy(network.state_dict())
-    best_epoch = 0
-    if checkpoint is not None and checkpoint.is_file():
-        history, best_epoch, best = _resume(checkpoint, network, optimizer)
-    checks = None if validation is None else _validation_windows(validation)
-    stop = settings.epochs if settings.stop_after is None else min(settings.stop_after, settings.epochs)
-    while len(history) < stop and not (checks and history and len(history) - 1 - best_epoch >= settings.patience):
-        epoch = _epoch(network, optimizer, train, settings, len(history), checks)
-        history.append(epoch)
-        if checks is None or _better(epoch, history[best_epoch]) or len(history) == 1:
-            best_epoch = epoch.index
-            best = copy.deepcopy(network.state_dict())
-        if checkpoint is not None:
-            _save(checkpoint, network, optimizer, history, best_epoch, best)
-        if on_epoch is not None:
-            on_epoch(epoch)
+    network.to(settings.device)
+    with over_processes(network):
+        trained, best = _train(network, train, validation, settings, checkpoint, on_epoch, signal)
     network.load_state_dict(best)
-    network.eval()
-    return Trained(tuple(history), best_epoch)
+    network.to("cpu").eval()
+    return trained
 
 
 @torch.no_grad()
 def logits_of(network: nn.Module, windows: np.ndarray, batch_size: int = 64) -> np.ndarray:
     """Return the logits of windows, float64 (n_windows, n_classes); the network must be in evaluation mode."""
-    batches = [torch.from_numpy(windows[i : i + batch_size]) for i in range(0, len(windows), batch_size)]
-    return torch.cat([network(batch) for batch in batches]).double().numpy()
+    device = device_of(network)
+    batches = [torch.from_numpy(windows[i : i + batch_size]).to(device) for i in range(0, len(windows), batch_size)]
+    return torch.cat([network(batch) for batch in batches]).double().cpu().numpy()
 
 
 @torch.no_grad()
@@ -190,94 +137,81 @@ def logits_along(network: nn.Module, columns: np.ndarray, block: int = 1024) -> 
     return torch.cat(parts).double().numpy()
 
 
-def _epoch(
+def _train(
     network: nn.Module,
-    optimizer: torch.optim.Optimizer,
     train: WindowSet,
+    validation: WindowSet | None,
     settings: LoopSettings,
-    index: int,
-    checks: tuple[np.ndarray, Tensor] | None,
-) -> Epoch:
-    rng = np.random.default_rng([settings.seed, index])
-    order = rng.permutation(len(train))
-    starts = train.random_starts(order, rng)
-    size = min(settings.batch_size, len(train))
-    n_steps = len(train) // size
-    losses = []
-    network.train()
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(int(rng.integers(2**63)))  # dropout
-        for step in range(n_steps):
-            rate = settings.learning_rate * _schedule((index + step / n_steps) / settings.epochs)
-            for group in optimizer.param_groups:
-                group["lr"] = rate
-            batch = slice(step * size, (step + 1) * size)
-            windows = torch.from_numpy(train.cut(order[batch], starts[batch]))
-            target = torch.from_numpy(train.labels[order[batch]])
-            loss = functional.cross_entropy(network(windows), target, label_smoothing=settings.label_smoothing)
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-            constrain_(network)
-            losses.append(loss.item())
-    network.eval()
-    train_loss = float(np.mean(losses))
+    checkpoint: Path | None,
+    on_epoch: Callable[[Epoch], None] | None,
+    signal: Signal | None,
+) -> tuple[Trained, dict[str, Tensor]]:
+    learner = Learner(network, train, settings, signal)
+    checks = None if validation is None else _checks(validation, learner.n_classes, settings)
+    history: list[Epoch] = []
+    best = copy.deepcopy(learner.evaluated.state_dict())
+    best_epoch = 0
+    if checkpoint is not None and agreed(checkpoint.is_file()):
+        history, best_epoch, best = _resume(checkpoint, learner)
+    stop = settings.epochs if settings.stop_after is None else min(settings.stop_after, settings.epochs)
+    while len(history) < stop and not (checks and history and len(history) - 1 - best_epoch >= settings.patience):
+        epoch = _judged(learner, len(history), learner.epoch(len(history)), checks)
+        history.append(epoch)
+        if checks is None or len(history) == 1 or _better(epoch, history[best_epoch], settings):
+            best_epoch = epoch.index
+            best = copy.deepcopy(learner.evaluated.state_dict())
+        if checkpoint is not None and writes():
+            _save(checkpoint, learner, history, best_epoch, best)
+        if on_epoch is not None:
+            on_epoch(epoch)
+    return Trained(tuple(history), best_epoch), best
+
+
+def _judged(learner: Learner, index: int, train_loss: float, checks: _Checks | None) -> Epoch:
     if checks is None:
         return Epoch(index, train_loss, None, None)
-    logits = torch.from_numpy(logits_of(network, checks[0]))
-    accuracy = float((logits.argmax(dim=1) == checks[1]).double().mean())
-    return Epoch(index, train_loss, float(functional.cross_entropy(logits, checks[1])), accuracy)
+    figures = None
+    if writes():
+        logits = logits_of(learner.evaluated, checks.windows)
+        losses = checks.loss(torch.from_numpy(logits), checks.targets)
+        right = logits.argmax(axis=1) == checks.labels
+        figures = [
+            float((losses * checks.weights).sum() / checks.weights.sum()),
+            float(np.mean(right)),
+            float(np.mean([right[checks.labels == label].mean() for label in np.unique(checks.labels)])),
+        ]
+    loss, accuracy, balanced = agreed(figures)
+    return Epoch(index, train_loss, loss, accuracy, balanced)
 
 
-def _schedule(done: float) -> float:
-    """Return the share of the peak learning rate when the share `done` of the schedule is over."""
-    if done < WARM_UP:
-        return 0.05 + 0.95 * done / WARM_UP
-    return 0.5 * (1 + math.cos(math.pi * (done - WARM_UP) / (1 - WARM_UP)))
-
-
-def _validation_windows(validation: WindowSet) -> tuple[np.ndarray, Tensor]:
+def _checks(validation: WindowSet, n_classes: int, settings: LoopSettings) -> _Checks:
     every = np.arange(len(validation))
     reach = validation.last - validation.first
     starts = [validation.first + reach * k // (N_VALIDATION_WINDOWS - 1) for k in range(N_VALIDATION_WINDOWS)]
-    windows = np.concatenate([validation.cut(every, start) for start in starts])
-    return windows, torch.from_numpy(np.tile(validation.labels, N_VALIDATION_WINDOWS))
+    wanted = targets(validation, n_classes, settings)
+    return _Checks(
+        np.concatenate([validation.cut(every, start) for start in starts]),
+        np.tile(validation.labels, N_VALIDATION_WINDOWS),
+        torch.from_numpy(np.tile(wanted.distributions, (N_VALIDATION_WINDOWS, 1))),
+        torch.from_numpy(np.tile(wanted.weights, N_VALIDATION_WINDOWS)),
+        LossSpec(settings.loss, 0.0, settings.focal_gamma),
+    )
 
 
-def _better(epoch: Epoch, best: Epoch) -> bool:
-    if epoch.validation_accuracy is None or best.validation_accuracy is None:
-        return True
-    new = (epoch.validation_accuracy, -(epoch.validation_loss or 0.0))
-    return new > (best.validation_accuracy, -(best.validation_loss or 0.0))
+def _better(epoch: Epoch, best: Epoch, settings: LoopSettings) -> bool:
+    return epoch.score(settings.monitor) > best.score(settings.monitor)
 
 
-def _save(
-    path: Path,
-    network: nn.Module,
-    optimizer: torch.optim.Optimizer,
-    history: list[Epoch],
-    best_epoch: int,
-    best: dict[str, Tensor],
-) -> None:
-    tensors = {f"network/{name}": value for name, value in network.state_dict().items()}
+def _save(path: Path, learner: Learner, history: list[Epoch], best_epoch: int, best: dict[str, Tensor]) -> None:
+    tensors, record = learner.state()
     tensors |= {f"best/{name}": value for name, value in best.items()}
-    for i, state in optimizer.state_dict()["state"].items():
-        tensors |= {f"optimizer/{i}/{name}": value for name, value in state.items()}
-    save_checkpoint(path, tensors, {"history": [asdict(epoch) for epoch in history], "best": best_epoch})
+    on_cpu = {name: tensor.cpu() for name, tensor in tensors.items()}
+    save_checkpoint(
+        path, on_cpu, {"history": [asdict(epoch) for epoch in history], "best": best_epoch, "learner": record}
+    )
 
 
-def _resume(
-    path: Path, network: nn.Module, optimizer: torch.optim.Optimizer
-) -> tuple[list[Epoch], int, dict[str, Tensor]]:
+def _resume(path: Path, learner: Learner) -> tuple[list[Epoch], int, dict[str, Tensor]]:
     tensors, record = load_checkpoint(path)
-    network.load_state_dict(_part(tensors, "network/"))
-    states: dict[int, dict[str, Any]] = {}
-    for name, value in _part(tensors, "optimizer/").items():
-        i, key = name.split("/", 1)
-        states.setdefault(int(i), {})[key] = value
-    optimizer.load_state_dict({**optimizer.state_dict(), "state": states})
-    return [Epoch(**epoch) for epoch in record["history"]], int(record["best"]), _part(tensors, "best/")
-
-
-def _part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
+    learner.load(tensors, record["learner"])
+    return [Epoch(**epoch) for epoch in record["history"]], int(record["best"]), part(tensors, "best/")

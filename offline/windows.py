@@ -26,6 +26,8 @@ class SessionWindows:
         Class of each stretch.
     valid : ndarray of float32, shape (n_columns,), or None, default=None
         Share of valid samples behind each column; None if all are.
+    votes : ndarray of float64, shape (n_stretches, n_classes), or None, default=None
+        Votes of experts, 0 for a stretch that has only a label; None if none has any.
     """
 
     data: np.ndarray
@@ -33,6 +35,7 @@ class SessionWindows:
     last: np.ndarray
     labels: np.ndarray
     valid: np.ndarray | None = None
+    votes: np.ndarray | None = None
 
 
 class WindowSet:
@@ -53,6 +56,7 @@ class WindowSet:
         self.first = np.concatenate([s.first for s in sessions])
         self.last = np.concatenate([s.last for s in sessions])
         self.labels = np.concatenate([s.labels for s in sessions])
+        self.votes = _votes(sessions)
 
     def __len__(self) -> int:
         """Return the number of stretches."""
@@ -114,13 +118,14 @@ def session_windows(pipeline: Pipeline, session: Session) -> SessionWindows:
     Raises
     ------
     SpecError
-        If a window does not fit into a stretch.
+        If a window does not fit into a stretch, nor into its context.
     """
     pipeline.reset()
     block = pipeline.process(session.read())
     first, last = _starts(block.last_input, pipeline, session)
     labels = np.array([stretch.label for stretch in session.stretches], dtype=np.int64)
-    return SessionWindows(block.data.astype(np.float32), first, last, labels, block.valid)
+    votes = _stretch_votes(session)
+    return SessionWindows(block.data.astype(np.float32), first, last, labels, block.valid, votes)
 
 
 def cut_sessions(spec: PipelineSpec, sessions: Sequence[Session]) -> WindowSet:
@@ -155,13 +160,39 @@ def _starts(last_input: np.ndarray, pipeline: Pipeline, session: Session) -> tup
     # the first column is complete once its own samples are there: that many stand behind every column
     begin = last_input - last_input[:1]
     n = pipeline.window_frames
-    first = np.searchsorted(begin, [s.start for s in session.stretches])
-    last = np.searchsorted(last_input, [s.stop for s in session.stretches]) - n
-    short = np.flatnonzero(last < first)
+    start = np.array([s.start for s in session.stretches], dtype=np.int64)
+    stop = np.array([s.stop for s in session.stretches], dtype=np.int64)
+    context = np.array([s.context for s in session.stretches], dtype=np.int64)
+    first = np.searchsorted(begin, start)
+    last = np.searchsorted(last_input, stop) - n
+    # a window that is longer than its stretch contains it and stays inside the context
+    around_first = np.maximum(np.searchsorted(begin, start - context), np.searchsorted(last_input, stop - 1) - n + 1)
+    around_last = np.minimum(
+        np.searchsorted(begin, start, "right") - 1, np.searchsorted(last_input, stop + context) - n
+    )
+    around = (last < first) & (context > 0)
+    first, last = np.where(around, around_first, first), np.where(around, around_last, last)
+    short = np.flatnonzero((last < first) | (first < 0))
     if short.size:
         stretch = session.stretches[short[0]]
+        length = (stretch.stop - stretch.start + 2 * stretch.context) / session.signal.sfreq
         raise SpecError(
             f"A window of {pipeline.spec.window.length_s:g} s must fit into every labelled stretch, {session.name} has "
-            f"one of {(stretch.stop - stretch.start) / session.signal.sfreq:g} s. Use a shorter window."
+            f"one of {length:g} s. Use a shorter window."
         )
     return first.astype(np.int64), last.astype(np.int64)
+
+
+def _stretch_votes(session: Session) -> np.ndarray | None:
+    given = [stretch.votes for stretch in session.stretches]
+    n_classes = next((len(votes) for votes in given if votes is not None), None)
+    if n_classes is None:
+        return None
+    return np.array([(0.0,) * n_classes if votes is None else votes for votes in given])
+
+
+def _votes(sessions: Sequence[SessionWindows]) -> np.ndarray | None:
+    n_classes = next((s.votes.shape[1] for s in sessions if s.votes is not None), None)
+    if n_classes is None:
+        return None
+    return np.concatenate([np.zeros((len(s.labels), n_classes)) if s.votes is None else s.votes for s in sessions])

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import get_args
 
+from offline.choices import Balance, Device, LossName, Monitor, Precision, SplitName, VoteWeights
 from offline.config import SETTINGS, TrainConfig, read_config
 
 
@@ -33,6 +35,47 @@ def add_settings(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--skip-bad", action="store_true", default=None, help="train without the files that cannot be used"
     )
+    parser.add_argument(
+        "--split", choices=get_args(SplitName), help="who is scored: each subject, folds of them, or each one's future"
+    )
+    parser.add_argument("--n-folds", type=int, metavar="N", help="folds of k-fold and temporal splits (default 5)")
+    parser.add_argument("--classes", nargs="+", metavar="NAME=A+B", help="other classes, made of those of the task")
+    parser.add_argument("--piece-s", type=float, metavar="S", help="cut longer labelled stretches into such pieces")
+    parser.add_argument("--arguments", nargs="+", metavar="NAME=X", help="arguments of the model, such as depth=4")
+    parser.add_argument("--alarm-class", metavar="NAME", help="class that an alarm is chosen for, on inner folds")
+    parser.add_argument(
+        "--tune", type=int, metavar="N", help="trials that choose settings inside each fold (default 0)"
+    )
+    parser.add_argument(
+        "--search",
+        nargs="+",
+        metavar="NAME=A:B",
+        help="what trials vary, such as learning_rate=1e-4:1e-2:log",
+    )
+    parser.add_argument("--n-inner", type=int, metavar="N", help="inner folds of a trial (default 2)")
+    _add_loop(parser)
+
+
+def _add_loop(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--loss", choices=get_args(LossName), help="what is minimised (default: the model's)")
+    parser.add_argument("--label-smoothing", type=float, metavar="X", help="share of the target for all classes")
+    parser.add_argument("--focal-gamma", type=float, metavar="X", help="exponent of the focal loss (default 2)")
+    parser.add_argument("--vote-weights", choices=get_args(VoteWeights), help="how much a stretch counts, by its votes")
+    parser.add_argument("--balance", choices=get_args(Balance), help="draw all classes equally often")
+    parser.add_argument("--augment", nargs="+", metavar="NAME", help="augmentations (bci-train list), or none")
+    parser.add_argument("--ema-decay", type=float, metavar="X", help="keep a moving average of the weights; 0 does not")
+    parser.add_argument("--precision", choices=get_args(Precision), help="of the forward pass (default float32)")
+    parser.add_argument("--accumulate", type=int, metavar="N", help="compute each batch in so many parts (default 1)")
+    parser.add_argument("--clip-norm", type=float, metavar="X", help="longest gradient; 0 does not clip")
+    parser.add_argument("--monitor", choices=get_args(Monitor), help="which figure stops the training")
+    parser.add_argument(
+        "--second-stage-votes",
+        type=float,
+        metavar="N",
+        help="votes that a stretch needs late in the training",
+    )
+    parser.add_argument("--second-stage-share", type=float, metavar="X", help="when that begins (default 0.5)")
+    parser.add_argument("--device", choices=get_args(Device), help="where the network is trained (default cpu)")
 
 
 def settings(args: argparse.Namespace) -> TrainConfig:

@@ -1,0 +1,1 @@
+"""Augmentations: random changes of a batch of windows, on its device, drawn from a passed generator."""
