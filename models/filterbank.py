@@ -1,4 +1,4 @@
-"""Mel filter banks, the one definition for the streaming stage and the torch front end."""
+"""Mel filter banks and ranges of bins, the one definition for streaming stages and torch front ends."""
 
 from __future__ import annotations
 
@@ -149,6 +149,43 @@ def empty_filters(bank: np.ndarray) -> np.ndarray:
         Rows without any weight; empty if every filter sees at least one bin.
     """
     return np.flatnonzero(~(bank > 0).any(axis=1))
+
+
+def stft_bins(sfreq: float, n_fft: int, low_hz: float, high_hz: float) -> slice:
+    """Return the bins of a transform within a range.
+
+    Parameters
+    ----------
+    sfreq : float
+        Sampling rate, in Hz.
+    n_fft : int
+        Length of the FFT, in samples.
+    low_hz, high_hz : float
+        Ends of the range, in Hz; a bin that stands on one is within.
+
+    Returns
+    -------
+    bins : slice
+
+    Raises
+    ------
+    ValueError
+        If the range does not fit below Nyquist or holds no bin.
+    """
+    if not 0 <= low_hz <= high_hz <= sfreq / 2:
+        raise ValueError(
+            f"Bins of a transform need 0 <= low_hz <= high_hz <= {sfreq / 2:g} Hz (Nyquist), "
+            f"got low_hz={low_hz:g}, high_hz={high_hz:g}. Lower high_hz or use a higher sampling rate."
+        )
+    spacing = sfreq / n_fft
+    # a hundred-millionth of a bin: 0.1 Hz bins at 0.3 Hz must not fall out by rounding
+    first, last = int(np.ceil(low_hz / spacing - 1e-8)), int(np.floor(high_hz / spacing + 1e-8))
+    if last < first:
+        raise ValueError(
+            f"Bins of a transform need one within {low_hz:g} to {high_hz:g} Hz, got bins {spacing:g} Hz apart. "
+            "Raise n_fft or widen the range."
+        )
+    return slice(first, last + 1)
 
 
 def _check_scale(scale: str) -> None:

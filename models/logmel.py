@@ -9,6 +9,7 @@ from scipy.signal import get_window
 from torch import Tensor, nn
 
 from models.filterbank import MelScale, mel_filterbank
+from models.stft import frame_power
 
 
 class LogMelFrontEnd(nn.Module):
@@ -76,12 +77,17 @@ class LogMelFrontEnd(nn.Module):
         self.n_fft = n_fft
         self.win_length = win_length
         self.hop_length = hop_length
+        self.n_features = n_mels
         self.floor = floor
         self.dtype = dtype
         bank = torch.from_numpy(mel_filterbank(sfreq, n_fft, n_mels, low_hz, high_hz, scale, norm))
         window = torch.from_numpy(get_window("hann", win_length))
         self.register_buffer("window", window.to(dtype), persistent=False)
         self.register_buffer("bank", bank.to(dtype), persistent=False)
+
+    def n_frames(self, n_times: int) -> int:
+        """Return the number of frames of `n_times` samples."""
+        return 1 + (n_times - self.win_length) // self.hop_length
 
     def power(self, x: Tensor) -> Tensor:
         """Return the power in each band, before floor and logarithm.
@@ -112,10 +118,7 @@ class LogMelFrontEnd(nn.Module):
                 "Cast the network behind it instead."
             )
         with torch.autocast(x.device.type, enabled=False):
-            frames = x.to(self.dtype).unfold(-1, self.win_length, self.hop_length) * self.window
-            spectrum = torch.fft.rfft(frames, n=self.n_fft)
-            power = spectrum.real.square() + spectrum.imag.square()
-            return self.bank @ power.transpose(-1, -2)
+            return self.bank @ frame_power(x.to(self.dtype), self.window, self.n_fft, self.hop_length)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the features of windows.

@@ -15,6 +15,7 @@ from bci.stages.quality import InterpolateBad, MaskBad, ReportQuality
 from bci.stages.resample import Resample
 from bci.stages.running_norm import RunningNorm
 from bci.stages.scale import Clip, RobustScale, Scale
+from bci.stages.stft import Stft
 
 STAGES: dict[str, type] = {
     spec.kind: spec
@@ -33,6 +34,7 @@ STAGES: dict[str, type] = {
         RobustScale,
         RunningNorm,
         LogMel,
+        Stft,
         ReportQuality,
         InterpolateBad,
         MaskBad,

@@ -26,6 +26,7 @@ from bci.stages.registry import STAGES, stage_from_dict, stage_to_dict
 from bci.stages.resample import Resample
 from bci.stages.running_norm import RunningNorm
 from bci.stages.scale import Clip, RobustScale, Scale
+from bci.stages.stft import Stft
 from tests.bci.cuts import halves, ones, random_with_zeros, split
 
 ABC = ("a", "b", "c")
@@ -121,6 +122,9 @@ EXAMPLES = [
     Example(LogMel(512, 128, 32, 64, 0.53, 30.0), 200.0),
     Example(LogMel(2048, 16, 4, 64, 0.53, 30.0), 200.0),
     Example(LogMel(64, 50, 75, 8, 1.0, 70.0, 1e-3, "slaney", "slaney"), 160.0),
+    Example(Stft(256, 256, 16, 0.5, 40.0)),
+    Example(Stft(400, 100, 25, 0.5, 20.0, 1e-3), 200.0),
+    Example(Stft(64, 50, 75, 1.0, 70.0), 160.0),
     Example(ReportQuality()),
     Example(ReportQuality(**FLICKER), 200.0),
     Example(InterpolateBad(**FLICKER), names=TEN_TWENTY_19),
@@ -129,7 +133,7 @@ EXAMPLES = [
     Example(MaskBad(**FLICKER), 1000.0),
 ]
 AMPLITUDE = {"running_norm": 1e-3}
-LINEAR = [example for example in EXAMPLES if example.spec.kind != "log_mel"]
+SPECTRA = {"log_mel", "stft"}
 FLOAT_FIELDS = [
     (example, field.name)
     for example in {e.spec.kind: e for e in EXAMPLES}.values()
@@ -256,7 +260,7 @@ def test_declared_delay_is_the_measured_delay(example):
     envelope = AMPLITUDE.get(example.spec.kind, 100.0) * np.exp(-0.5 * ((t - centre) / sigma_s) ** 2)
     x = weights * envelope * np.cos(2 * np.pi * example.hz * (t - centre))
     y = stage.process(x)
-    if example.spec.kind == "log_mel":
+    if example.spec.kind in SPECTRA:
         energy = np.maximum(10 ** (y / 10) - example.spec.floor, 0.0).sum(axis=(0, 1))
         at = stage.last_input(np.arange(y.shape[-1])) / signal.sfreq
     else:
@@ -280,7 +284,7 @@ def impulse_energy(example: Example) -> tuple[Stage, np.ndarray, np.ndarray]:
     x[..., n_before] = weights * AMPLITUDE.get(example.spec.kind, 100.0)
     stage.reset()
     response = stage.process(x)
-    if example.spec.kind == "log_mel":
+    if example.spec.kind in SPECTRA:
         energy = np.maximum(10 ** (response / 10) - example.spec.floor, 0.0)
     else:
         energy = (response - rest) ** 2
