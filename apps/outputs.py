@@ -19,16 +19,17 @@ if TYPE_CHECKING:
     from bci.sinks.queued import QueuedSink
 
 
+MAX_LINES = 20_000  # of the log that wait for the disk: an hour at four predictions a second
+
+
 @dataclass(frozen=True, slots=True)
 class Outputs:
     """Receivers of a session besides its LSL prediction stream.
 
     Parameters
     ----------
-    logs : tuple of Sink, default=()
-        Receive predictions and events in the session's thread.
     queues : tuple of QueuedSink, default=()
-        Receive them in threads of their own.
+        Receive predictions and events in threads of their own.
     items : tuple of str, default=()
         ``signal`` and ``features``: more LSL outlets.
     events : Path or None, default=None
@@ -39,7 +40,6 @@ class Outputs:
         Records the stream and all that is reported.
     """
 
-    logs: tuple[Sink, ...] = ()
     queues: tuple[QueuedSink, ...] = ()
     items: tuple[str, ...] = ()
     events: Path | None = None
@@ -51,7 +51,7 @@ class Outputs:
         """All receivers; the queued ones last, they cost the least."""
         health = () if self.services.health is None else (self.services.health,)
         recorder = () if self.recorder is None else (self.recorder.log,)
-        return (*self.logs, *health, *recorder, *self.queues)
+        return (*health, *recorder, *self.queues)
 
     @property
     def watches(self) -> tuple[Callable[[], list[Event]], ...]:
@@ -111,7 +111,6 @@ def build_outputs(args: argparse.Namespace) -> Outputs:
     from pylsl import local_clock
 
     from bci.sinks.address import parse_address
-    from bci.sinks.jsonl_sink import JsonlSink
     from bci.sinks.mqtt_sink import DEFAULT_PORT, MqttSink
     from bci.sinks.osc_sink import OscSink
     from bci.sinks.queued import QueuedSink
@@ -119,7 +118,7 @@ def build_outputs(args: argparse.Namespace) -> Outputs:
     from bci.sinks.szcore_sink import SzcoreSink
 
     items = parse_items(args.publish) if args.publish is not None else ()
-    logs = (JsonlSink(args.log, args.overwrite),) if args.log is not None else ()
+    logs = (log_queue(args.log, args.overwrite),) if args.log is not None else ()
     slow: dict[str, Sink] = {}
     if args.events is not None:
         check_apart(args.log, args.events)
@@ -128,9 +127,32 @@ def build_outputs(args: argparse.Namespace) -> Outputs:
         slow["osc"] = OscSink(parse_address(args.osc, "--osc"))
     if args.mqtt is not None:
         slow["mqtt"] = MqttSink(parse_address(args.mqtt, "--mqtt", DEFAULT_PORT))
-    queues = tuple(QueuedSink(sink, name=name, clock=local_clock) for name, sink in slow.items())
+    queues = (*logs, *(QueuedSink(sink, name=name, clock=local_clock) for name, sink in slow.items()))
     recorder = build_recorder(args)
-    return Outputs(logs, queues, items, args.events, build_services(args, queues), recorder)
+    return Outputs(queues, items, args.events, build_services(args, queues), recorder)
+
+
+def log_queue(path: Path, overwrite: bool = False) -> QueuedSink:
+    """Return a log on JSON Lines that a slow or full disk cannot hold up.
+
+    Parameters
+    ----------
+    path : Path
+        File to write.
+    overwrite : bool, default=False
+        Whether one that exists is replaced.
+
+    Raises
+    ------
+    UsageError
+        If it cannot be written.
+    """
+    from pylsl import local_clock
+
+    from bci.sinks.jsonl_sink import JsonlSink
+    from bci.sinks.queued import QueuedSink
+
+    return QueuedSink(JsonlSink(path, overwrite), name="log", clock=local_clock, max_items=MAX_LINES)
 
 
 def check_apart(log: Path | None, events: Path) -> None:

@@ -20,12 +20,15 @@ class RecordFile:
     Parameters
     ----------
     path : Path
-        File to make; it must not exist.
+        File to make.
+    overwrite : bool, default=False
+        Whether one that exists is emptied; else there must be none.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, overwrite: bool = False) -> None:
         self.path = path
-        self._fd = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_APPEND, 0o666)
+        flags = os.O_CREAT | os.O_WRONLY | os.O_APPEND | (os.O_TRUNC if overwrite else os.O_EXCL)
+        self._fd = os.open(path, flags, 0o666)
         self._size = 0
 
     def add(self, contents: bytes) -> None:

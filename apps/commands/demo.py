@@ -64,10 +64,9 @@ def run(args: argparse.Namespace) -> int:
     """Run the demo; fail unless predictions were published with complete ledgers."""
     from apps.commands.run import run_session
     from apps.console import print_summary
-    from apps.outputs import Outputs
+    from apps.outputs import Outputs, log_queue
     from bci.bundle import SHIPPED, load_bundle
     from bci.errors import StreamError, UsageError
-    from bci.sinks.jsonl_sink import JsonlSink
     from bci.sources.simulated_patient import PatientSpec, SimulatedPatient
     from offline.seizure_events import Span
 
@@ -94,7 +93,7 @@ def run(args: argparse.Namespace) -> int:
             precision=args.precision,
             remeasure=args.remeasure,
             timeout_s=_START_S,
-            outputs=Outputs((JsonlSink(log),)),
+            outputs=Outputs((log_queue(log),)),
             view=not args.no_view,
         )
     found = read_log(log, spec.sfreq, args.duration)

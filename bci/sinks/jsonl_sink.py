@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import math
 import os
 from pathlib import Path
-from typing import IO, Any, NoReturn
+from typing import Any, NoReturn
 
 from bci.decision import State
 from bci.decoder import Prediction
 from bci.errors import UsageError
 from bci.events import Event
+from bci.recorder_files import RecordFile, json_lines
 from bci.sinks.base import Output, SessionInfo
 
 MAX_HELD_S = 10.0  # of predictions without a valid sample; a session that has none at all fails before
@@ -25,7 +25,7 @@ class JsonlSink:
     The first line is the session (``{"kind": "session", …}``), then one line for each prediction
     (``{"kind": "prediction", …}``) and event. The file appears with the first prediction that saw a valid sample, after
     `MAX_HELD_S` or `MAX_HELD` lines without one, or when the session ends in order: one that fails for want of a finite
-    sample leaves none.
+    sample leaves none. Writing may fail with an `OSError`; then the line is not in the file, and can be tried again.
 
     Parameters
     ----------
@@ -45,8 +45,8 @@ class JsonlSink:
         if path.exists() and not overwrite:
             _refuse_existing(path)
         self._path, self._overwrite = path, overwrite
-        self._file: IO[str] | None = None
-        self._held: list[str] | None = None  # lines that wait for the file
+        self._file: RecordFile | None = None
+        self._held: list[bytes] | None = None  # lines that wait for the file
         self._first_s: float | None = None
         self._classes: tuple[str, ...] = ()
 
@@ -89,23 +89,24 @@ class JsonlSink:
             self._file = None
 
     def _write(self, record: dict[str, Any]) -> None:
-        line = json.dumps(record, allow_nan=False) + "\n"
+        line = json_lines([record])
+        if self._held is not None and len(self._held) >= MAX_HELD:
+            self._start()
         if self._held is not None:
             self._held.append(line)
-            if len(self._held) > MAX_HELD:
-                self._start()
         elif self._file is not None:
-            self._file.write(line)
+            self._file.add(line)
 
     def _start(self) -> None:
-        """Make the file and write what has waited for it."""
+        """Make the file and write what has waited for it; what fails can be tried again."""
         if self._held is None:
             return
-        try:
-            self._file = self._path.open("w" if self._overwrite else "x", buffering=1, encoding="utf-8")
-        except FileExistsError:
-            _refuse_existing(self._path)
-        self._file.writelines(self._held)
+        if self._file is None:
+            try:
+                self._file = RecordFile(self._path, self._overwrite)
+            except FileExistsError:
+                _refuse_existing(self._path)
+        self._file.add(b"".join(self._held))
         self._held = None
 
 
