@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import numpy as np
@@ -28,7 +29,7 @@ def recording(seed, n, n_channels=3):
 
 def pieces(n, cuts):
     edges = [0, *sorted(cut % (n + 1) for cut in cuts), n]
-    return [slice(a, b) for a, b in zip(edges[:-1], edges[1:], strict=True)]
+    return [slice(a, b) for a, b in itertools.pairwise(edges)]
 
 
 def pushed(data, stamps, cuts=(), width=WIDTH, span_s=SPAN_S, sfreq=SFREQ):
