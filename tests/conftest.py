@@ -20,13 +20,20 @@ from tests.leftovers import Leftovers
 ROOT = Path(__file__).resolve().parents[1]
 
 
+def lsl_ports() -> range:
+    """Return where the outlets of this process and its children listen; LSL's own 32 ports are too few for two runs."""
+    first = 16600 + os.getpid() % 160 * 100
+    return range(first, first + 99)
+
+
 def isolate_lsl() -> Path:
     """Keep the LSL streams of this run and its child processes on this machine, apart from all others."""
+    ports = lsl_ports()
     folder = Path(tempfile.mkdtemp(prefix="bci-lsl-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     config = folder / "lsl_api.cfg"
     config.write_text(
-        "[ports]\nIPv6 = disable\n"
+        f"[ports]\nIPv6 = disable\nMulticastPort = {ports.stop}\nBasePort = {ports.start}\nPortRange = {len(ports)}\n"
         "[multicast]\nResolveScope = machine\nAddressesOverride = {127.0.0.1}\n"
         f"[lab]\nKnownPeers = {{127.0.0.1}}\nSessionID = pytest-{uuid.uuid4().hex}\n"
         "[log]\nlevel = -2\n"

@@ -7,9 +7,8 @@ import socket
 import threading
 import uuid
 
-from tests.conftest import LSL_CONFIG
+from tests.conftest import LSL_CONFIG, lsl_ports
 
-FIRST_PORT, N_PORTS = 16572, 32  # where LSL looks for outlets
 SHORT = """<?xml version="1.0"?>
 <info><name>{name}</name><type>EEG</type><channel_count>{n}</channel_count><channel_format>float32</channel_format>
 <source_id>fake</source_id><nominal_srate>128</nominal_srate><version>1.1</version><created_at>1</created_at><uid>{uid}</uid>
@@ -36,7 +35,7 @@ class FakeOutlet:
         self._tcp.settimeout(0.1)
         self._udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self._udp.settimeout(0.1)
-        for port in range(FIRST_PORT, FIRST_PORT + N_PORTS):
+        for port in lsl_ports():  # where LSL looks for outlets
             with contextlib.suppress(OSError):
                 self._udp.bind(("127.0.0.1", port))
                 break
