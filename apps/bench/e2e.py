@@ -14,7 +14,8 @@ import numpy as np
 from apps.bench import machine, ours, peer, sender
 from apps.bench.children import Child, children, private_lsl
 from apps.bench.sender import Sent
-from apps.bench.trace import BUDGET_MS, Latencies, Measured, Trace, measure
+from apps.bench.timing import Latencies
+from apps.bench.trace import BUDGET_MS, Measured, Trace, measure
 from apps.bench.workload import HOP_S
 from bci.engines.selection import ENGINES
 from bci.errors import StreamError, UsageError
@@ -47,6 +48,8 @@ class Settings:
         Threads of the numerical libraries, for us and the peer.
     seed : int, default=0
         Of the noise that is sent.
+    alone : bool, default=False
+        Measure our row only, for as long as it takes to say how often a deadline is missed.
     """
 
     duration_s: float = 60.0
@@ -56,6 +59,7 @@ class Settings:
     n_rounds: int = 2
     n_threads: int = 1
     seed: int = 0
+    alone: bool = False
 
     def __post_init__(self) -> None:
         if self.engine not in ("auto", *ENGINES):
@@ -188,6 +192,8 @@ def run(settings: Settings, progress: Callable[[str], None]) -> Report:
 
 def contenders(settings: Settings) -> tuple[list[Contender], list[str]]:
     """Return the rows to measure, and notes on those that cannot be."""
+    if settings.alone:
+        return [Contender(f"ours, {settings.engine}", ours.decode, settings.engine, settings.history_s)], []
     notes = []
     if missing := missing_hygiene():
         notes.append(f"Rows with --realtime were not measured: {' '.join(missing)}")

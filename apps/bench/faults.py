@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import importlib.util
 import json
 import tempfile
@@ -11,7 +12,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from apps.bench import fault_sides, machine
+from apps.bench import fault_sides, machine, report
 from apps.bench.children import Child, children, private_lsl
 from apps.bench.counted import SFREQ
 from apps.bench.fault_sides import HOP_S, Account
@@ -28,6 +29,16 @@ FAULTS = {
 """By name: 2 s that never come, 3 s without streams, 6 s of silence that come late; a step hides in the first two."""
 
 CLEAN = 1.5  # of the largest value before the fault
+COLUMNS = (
+    report.Column("missing"),
+    report.Column("reported"),
+    report.Column("alarms"),
+    report.Column("peak_before", "µV"),
+    report.Column("peak_after", "µV"),
+    report.Column("disturbed", "s"),
+    report.Column("recovery", "s"),
+    report.Column("events"),
+)
 START_TIMEOUT_S = 60.0
 SLACK_S = 60.0
 
@@ -78,6 +89,43 @@ class Report:
     def to_dict(self) -> dict[str, Any]:
         """Return JSON values."""
         return {"bench": "faults", "step_uv": STEP_UV, **asdict(self)}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options."""
+    parser.add_argument(
+        "--peer", action=argparse.BooleanOptionalAction, default=True, help="let mne-lsl take part (default)"
+    )
+
+
+def bench(args: argparse.Namespace, progress: Callable[[str], None]) -> report.Report:
+    """Play every fault and tabulate what was made of it."""
+    found = run(args.peer, progress)
+    load = f"Load before and after: {found.machine['load_average']}, {found.machine['load_average_after']}."
+    explained = "Peaks are of windows that were offered as good; times count from the return of the samples."
+    return report.Report(
+        bench="faults",
+        table=report.Table("Faults of the sender", COLUMNS, tuple(map(_line, found.rows))),
+        chart=report.Chart(("peak_before", "peak_after")),
+        settings={},
+        notes=(*found.notes, explained, load),
+        details={**found.to_dict(), "notes": list(found.notes)},
+        machine=found.machine,
+    )
+
+
+def _line(row: Row) -> report.Row:
+    values: dict[str, report.Value] = {
+        "missing": row.n_missing,
+        "reported": row.n_reported,
+        "alarms": row.n_alarms,
+        "peak_before": row.peak_before_uv,
+        "peak_after": row.peak_after_uv,
+        "disturbed": row.disturbed_s,
+        "recovery": "never" if row.recovery_s is None else row.recovery_s,
+        "events": ", ".join(f"{kind} {n}" for kind, n in sorted(row.said.items())) or "none",
+    }
+    return report.Row(f"{row.fault}, {row.side}", values, ours=row.side == "ours")
 
 
 def run(with_peer: bool, progress: Callable[[str], None]) -> Report:

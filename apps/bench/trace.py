@@ -55,23 +55,6 @@ class Trace:
 
 
 @dataclass(frozen=True, slots=True)
-class Latencies:
-    """Summary of latencies, in milliseconds; percentiles of the sorted values, not interpolated."""
-
-    n: int
-    p50: float
-    p99: float
-    p999: float
-    max: float
-
-    @classmethod
-    def of(cls, seconds: np.ndarray) -> Latencies:
-        """Summarise latencies in seconds; at least one."""
-        p50, p99, p999, largest = 1e3 * np.percentile(seconds, [50, 99, 99.9, 100], method="higher")
-        return cls(len(seconds), float(p50), float(p99), float(p999), float(largest))
-
-
-@dataclass(frozen=True, slots=True)
 class Measured:
     """Latencies from the push of the newest sample, in seconds, of the predictions in the measured stretch."""
 

@@ -34,22 +34,15 @@ PIPELINE = PipelineSpec(
     reference_hz=10.0,
 )
 DECISION = DecisionSpec(("background", "event"))
-WEIGHTS_SEED = 2024
-NETWORK_KEY = f"bench-reference-{WEIGHTS_SEED}-v1"
+NETWORK_KEY = "bench-reference-2024-v1"
 AMPLITUDE_UV = 20.0
 
 
 def network() -> nn.Module:
     """Return the reference network with its fixed random weights: 121,171 parameters, 47.1 MFLOP a window."""
-    import torch
+    from apps.bench import networks
 
-    from models.mel_cnn import mel_cnn_reference
-
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(WEIGHTS_SEED)
-        return mel_cnn_reference(
-            SIGNAL.n_channels, N_FRAMES, PIPELINE.signal.sfreq / LOG_MEL.hop_length, 2, LOG_MEL.n_mels
-        ).eval()
+    return networks.network(networks.REFERENCE)
 
 
 def recording(n_samples: int, seed: int) -> np.ndarray:

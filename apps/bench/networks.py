@@ -1,0 +1,87 @@
+"""Networks with fixed random weights, by name; needs torch only, so that a bare GPU machine can measure them."""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import json
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from bci.errors import UsageError
+from models import registry
+
+if TYPE_CHECKING:
+    import numpy as np
+    from torch import nn
+
+REFERENCE = "mel_cnn_reference"
+N_CHANNELS, N_CLASSES, N_MELS, N_FRAMES = 19, 2, 64, 129
+SFREQ, FRAME_HZ, N_SAMPLES = 256.0, 16.0, 2560
+WEIGHTS_SEED = 2024
+
+
+def network(name: str = REFERENCE, **other: int) -> nn.Module:
+    """Return a network of the registry for 19 channels at 256 Hz and windows of 10 s, untrained.
+
+    Parameters
+    ----------
+    name : str, default="mel_cnn_reference"
+        A name of `models.registry.names`.
+    **other : int
+        Arguments that are to have another value, such as ``n_times``.
+
+    Raises
+    ------
+    UsageError
+        If there is none of that name, or it cannot be made from these shapes alone.
+    """
+    import torch
+
+    if name not in registry.names():
+        raise UsageError(f"--models takes names of the registry ({', '.join(registry.names())}), got {name!r}.")
+    wanted = registry.parameters(name)
+    mel = "n_features" in wanted
+    known = {
+        "n_channels": N_CHANNELS,
+        "n_times": N_FRAMES if mel else N_SAMPLES,
+        "sfreq": FRAME_HZ if mel else SFREQ,
+        "n_classes": N_CLASSES,
+        "n_features": N_MELS,
+        **other,
+    }
+    given = {key: value for key, value in known.items() if key in wanted}
+    unknown = [key for key, p in wanted.items() if p.default is inspect.Parameter.empty and key not in given]
+    if unknown:
+        raise UsageError(f"The network {name} also needs {', '.join(unknown)}: it is not measured.")
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(WEIGHTS_SEED)
+        try:
+            return registry.build(registry.ModelSpec(name, given)).eval()
+        except ValueError as error:
+            raise UsageError(f"The network {name} cannot be made for 19 channels and 10 s: {error}") from error
+
+
+def key_of(net: nn.Module, what: Mapping[str, Any]) -> str:
+    """Return a hash of weights and description, for the cache of engines."""
+    digest = hashlib.sha256(json.dumps(what, sort_keys=True).encode())
+    for name, value in net.state_dict().items():
+        digest.update(name.encode())
+        digest.update(value.cpu().numpy().tobytes())
+    return digest.hexdigest()
+
+
+def windows(shape: tuple[int, ...], n: int, seed: int = 0) -> np.ndarray:
+    """Return noise at the scale of log-mel power in dB, float32 (n, *shape)."""
+    import numpy as np
+
+    return np.random.default_rng(seed).normal(30.0, 10.0, (n, *shape)).astype(np.float32)
+
+
+def mflop(call: Callable[[], object]) -> float:
+    """Return the arithmetic of a call in MFLOP, two for each multiply-add of convolutions and products."""
+    from torch.utils.flop_counter import FlopCounterMode
+
+    with FlopCounterMode(display=False) as counter:
+        call()
+    return counter.get_total_flops() / 1e6
