@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import importlib
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -30,14 +31,18 @@ class Task:
         Module with ``train(config, created, on_step) -> Outcome``: how the task is split and scored.
     has_archive : bool, default=True
         Whether ``load`` reads a folder; False for simulated data, whose ``load`` gets None.
+    options : mapping of str to str, default={}
+        Further arguments of ``load``, by name.
     """
 
     module: str
     line: str
     trainer: str = "offline.train"
     has_archive: bool = True
+    options: Mapping[str, str] = field(default_factory=dict)
 
 
+_BANANA = {"montage": "banana"}
 TASKS: dict[str, Task] = {
     "ssvep": Task(
         "offline.datasets.ssvep", "which of three flickering lights a person looks at, or none (13, 21, 17 Hz)"
@@ -48,6 +53,13 @@ TASKS: dict[str, Task] = {
         trainer="offline.seizure_training",
         has_archive=False,
     ),
+    "chb-mit": Task("offline.datasets.chbmit", "seizures of children (CHB-MIT), double banana"),
+    "siena": Task("offline.datasets.siena", "seizures of adults (Siena), average reference"),
+    "siena-banana": Task("offline.datasets.siena", "the same, double banana", options=_BANANA),
+    "tusz": Task("offline.datasets.tusz", "seizures in clinical EEG (TUSZ), average reference"),
+    "tusz-banana": Task("offline.datasets.tusz", "the same, double banana", options=_BANANA),
+    "bids-eeg": Task("offline.datasets.bids_eeg", "seizures in any BIDS-EEG archive, average reference"),
+    "bids-eeg-banana": Task("offline.datasets.bids_eeg", "the same, double banana", options=_BANANA),
 }
 """Fixed table: a file can name a row of it, never a module."""
 
@@ -78,8 +90,9 @@ def load_dataset(task: str, folder: str | Path | None) -> Dataset:
         raise UsageError(f"The data of task {task} must be a folder, got {folder}, which is not one. Pass --data.")
     if not TASKS[task].has_archive and folder is not None:
         raise UsageError(f"The task {task} makes its own data, got the folder {folder}. Leave --data out.")
-    dataset: Dataset = importlib.import_module(TASKS[task].module).load(None if folder is None else Path(folder))
-    return dataset
+    row = TASKS[task]
+    load: Callable[..., Dataset] = importlib.import_module(row.module).load
+    return replace(load(None if folder is None else Path(folder), **row.options), task=task)
 
 
 def trainer(task: str) -> Callable[..., Outcome]:
