@@ -12,6 +12,7 @@ from typing import Any
 from scipy.special import gammaincinv
 
 from bci.alarm import State
+from bci.errors import SpecError
 
 DAY_S = 86400.0
 AFTER_S = 60.0
@@ -201,11 +202,30 @@ def seizure_onset(time_s: float, fields: Mapping[str, Any], label: str) -> Onset
     return Onset(time_s, min(duration_s, MAX_DURATION_S))
 
 
-def poisson_interval(n: int) -> tuple[float, float]:
-    """Return the exact 95 % interval of the expected number of events when `n` were counted.
+def poisson_interval(n: int, confidence: float = 0.95) -> tuple[float, float]:
+    """Return the exact interval of the expected count of a Poisson process.
+
+    Parameters
+    ----------
+    n : int
+        Events that were counted; at least 0.
+    confidence : float, default=0.95
+        Least coverage. Events in clusters, as false alarms of one person are, vary more.
+
+    Returns
+    -------
+    low, high : float
+
+    Raises
+    ------
+    SpecError
+        If `n` is below 0.
 
     References
     ----------
     Garwood (1936), doi:10.1093/biomet/28.3-4.437.
     """
-    return float(gammaincinv(n, 0.025)) if n else 0.0, float(gammaincinv(n + 1, 0.975))
+    if n < 0:
+        raise SpecError(f"A Poisson count needs n >= 0, got n={n}.")
+    tail = (1.0 - confidence) / 2.0
+    return float(gammaincinv(n, tail)) if n else 0.0, float(gammaincinv(n + 1, 1.0 - tail))

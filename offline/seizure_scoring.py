@@ -17,10 +17,10 @@ from typing import Any
 
 import numpy as np
 
+from bci.alarm_figures import poisson_interval
 from bci.errors import AnnotationError, UsageError
 from bci.seizure_table import END_SLACK_S, SeizureTable
 from offline.seizure_events import DAY_S, EventScore, Span, onset_delays, pooled, share, united
-from offline.statistics import poisson_interval
 
 TICK_S = 0.1  # the scorer's own resolution for events
 SHORTEST_S = 1.0

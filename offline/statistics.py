@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from scipy.stats import chi2, norm, t
+from scipy.stats import norm, t
 
 from bci.errors import SpecError
 
@@ -43,36 +43,6 @@ def wilson_interval(n_correct: int, n: int, confidence: float = 0.95) -> tuple[f
     centre = (p + z**2 / (2 * n)) / (1 + z**2 / n)
     half = z / (1 + z**2 / n) * np.sqrt(p * (1 - p) / n + z**2 / (4 * n**2))
     return float(max(0.0, centre - half)), float(min(1.0, centre + half))
-
-
-def poisson_interval(n: int, confidence: float = 0.95) -> tuple[float, float]:
-    """Return the exact interval of the expected count of a Poisson process.
-
-    Parameters
-    ----------
-    n : int
-        Events that were counted; at least 0.
-    confidence : float, default=0.95
-        Least coverage. Events in clusters, as false alarms of one person are, vary more.
-
-    Returns
-    -------
-    low, high : float
-
-    Raises
-    ------
-    SpecError
-        If `n` is below 0.
-
-    References
-    ----------
-    Garwood (1936), doi:10.1093/biomet/28.3-4.437.
-    """
-    if n < 0:
-        raise SpecError(f"A Poisson count needs n >= 0, got n={n}.")
-    tail = (1 - confidence) / 2
-    low = float(chi2.ppf(tail, 2 * n)) / 2 if n else 0.0
-    return low, float(chi2.ppf(1 - tail, 2 * n + 2)) / 2
 
 
 def cluster_bootstrap(

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from apps.cli import main
+from bci.alarm_figures import poisson_interval
 from bci.errors import SpecError
 from bci.seizure_table import COLUMNS, SeizureEvent, SeizureTable
 from offline.seizure_events import Span, onset_delays
-from offline.statistics import poisson_interval
 
 HOURS_4 = 14_400.0
 

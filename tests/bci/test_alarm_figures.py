@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.stats import poisson
 
 from bci.alarm import Alarm, AlarmSpec, State
 from bci.alarm_figures import AFTER_S, DAY_S, MAX_DURATION_S, AlarmFigures, Onset, poisson_interval, seizure_onset
 from offline.seizure_events import MERGE_S, Span, onset_delays
-from offline.statistics import poisson_interval as exact_interval
 
 HOP_S = 0.5
 
@@ -61,8 +61,11 @@ def test_alarms_per_day_have_an_exact_interval():
 
 
 @pytest.mark.parametrize("n", [0, 1, 2, 7, 40, 1000])
-def test_the_interval_is_that_of_the_offline_score(n):
-    assert poisson_interval(n) == pytest.approx(exact_interval(n), rel=1e-9)
+@pytest.mark.parametrize("confidence", [0.5, 0.95, 0.99])
+def test_the_interval_of_a_count_leaves_as_much_on_both_sides(n, confidence):
+    low, high = poisson_interval(n, confidence)
+    assert poisson.cdf(n, high) == pytest.approx((1 - confidence) / 2)
+    assert (poisson.sf(n - 1, low) if n else 0.0) == pytest.approx((1 - confidence) / 2 if n else 0.0)
 
 
 def test_delays_from_the_nearest_onset_before():
