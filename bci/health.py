@@ -71,6 +71,7 @@ class Health:
         self._lock = threading.Lock()  # guards all below; held for microseconds
         self._info: SessionInfo | None = None
         self._newest: Output | None = None
+        self._alarm_state = State.SETTLING.name.lower()  # after all that has happened, also without a prediction
         self._status: Mapping[str, Any] = {}
         self._events: Counter[str] = Counter()
         self._n_predictions = 0
@@ -87,6 +88,7 @@ class Health:
         """Note the newest prediction."""
         with self._lock:
             self._newest = output
+            self._alarm_state = State(output.prediction.state).name.lower()
             self._n_predictions += 1
             self._lost = False
             self._latency["total"].add(output.stages_s().get("total", 0.0))
@@ -98,6 +100,9 @@ class Health:
             self._events[event.kind] += 1
             if event.kind == "status":
                 self._status = event.fields
+                self._alarm_state = event.fields["alarm"]["state"]
+            elif event.kind == "fault":
+                self._alarm_state = event.kind
             elif event.kind in ("lost", "recovered"):
                 self._lost = event.kind == "lost"
             elif event.kind == "ended":
@@ -130,6 +135,7 @@ class Health:
                 "engine": info.engine if info else None,
                 "precision": info.precision if info else None,
                 "prediction_age_s": round(max(0.0, now_s - newest.computed_s), 3) if newest else None,
+                "alarm": status.get("alarm"),
                 "quality": newest.prediction.quality if newest else None,
                 "predictions": self._n_predictions,
                 "samples": status.get("samples", 0),
@@ -151,4 +157,4 @@ class Health:
             return "lost"
         if now_s - self._newest.computed_s > self._info.window_s + max(PATIENCE_S, 3 * self._info.hop_s):
             return "stalled"
-        return State(self._newest.prediction.state).name.lower()
+        return self._alarm_state

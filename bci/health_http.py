@@ -194,7 +194,7 @@ def _gauges(figures: Figures) -> tuple[tuple[str, str, float | None], ...]:
     report = figures.report
     return (
         ("bci_healthy", "1 if usable predictions come.", float(report["healthy"])),
-        ("bci_state", "State of the newest prediction: 0 settling to 4 fault.", CODES.get(report["state"])),
+        ("bci_state", "State of the alarms: 0 settling to 4 fault.", CODES.get(report["state"])),
         ("bci_prediction_age_seconds", "Time since the newest prediction.", report["prediction_age_s"]),
         ("bci_quality", "Share of valid samples in the newest window.", report["quality"]),
         ("bci_sample_rate_hz", "Samples received per second.", report["rate"]),

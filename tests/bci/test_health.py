@@ -32,6 +32,7 @@ STATUS = {
     "dropped": 2,
     "gaps": 1,
     "rate": 255.9,
+    "alarm": {"state": "ok", "on": False, "latched": False, "acknowledged": False, "muted": True, "mute_left_s": 9.5},
 }
 
 
@@ -92,6 +93,18 @@ def test_a_lost_stream_is_not_healthy_until_a_prediction_comes(health):
     assert state_of(health) == ("ok", True)
 
 
+def test_the_state_is_that_of_the_alarms_also_between_predictions(health):
+    """A lost stream is a fault without a prediction, and stays one until the next; an acknowledged latch has ended."""
+    decoding(health, State.ALARM)
+    health.event(Event("lost", T_S, {"reason": "no sample for 5 s"}))
+    health.event(Event("fault", T_S, {"last_sample": 511, "level": 0.6, "quality": 0.0, "muted": False}))
+    health.event(Event("recovered", T_S, {"silent_s": 6.0}))
+    assert state_of(health) == ("fault", False)
+    decoding(health, State.ALARM)
+    health.event(Event("status", T_S, STATUS))
+    assert state_of(health) == ("ok", True)
+
+
 def test_without_new_predictions_it_is_stalled(health, hand):
     """A window and 5 s: longer than a pipeline that was reset needs."""
     decoding(health)
@@ -139,6 +152,7 @@ def test_the_report_has_the_figures_of_the_session(hand):
         "engine": "onnx",
         "precision": "fp32",
         "prediction_age_s": 0.125,
+        "alarm": STATUS["alarm"],
         "quality": 0.9375,
         "predictions": 1,
         "samples": 5120,
@@ -216,8 +230,8 @@ def test_the_code_says_whether_it_is_healthy(server, health):
 
 def test_metrics_are_what_prometheus_reads(server, health):
     decoding(health, State.ALARM)
-    health.prediction(output_of(1, state=State.ALARM))
     health.event(Event("status", T_S, STATUS))
+    health.prediction(output_of(1, state=State.ALARM))
     health.event(Event("gap", T_S))
     code, headers, body = ask(server, "/metrics")
     assert code == 200
