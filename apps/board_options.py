@@ -47,9 +47,16 @@ class Input:
     watches: tuple[Callable[[], list[Event]], ...] = ()
 
 
-def add_input_options(parser: argparse.ArgumentParser) -> None:
-    """Add ``--stream``, ``--board`` and what belongs to them."""
-    parser.add_argument("--stream", help="name of the LSL stream, or key=value (type=EEG, source_id=…)")
+def add_input_options(parser: argparse.ArgumentParser, several: bool = False) -> None:
+    """Add ``--stream``, ``--board`` and what belongs to them; `several` streams can be asked for."""
+    text = "name of the LSL stream, or key=value (type=EEG, source_id=…)"
+    if several:
+        parser.add_argument("--stream", action="append", metavar="STREAM", help=text + "; again for more streams")
+        parser.add_argument(
+            "--all-streams", metavar="TYPE", help="decode all LSL streams of this type, and those that come later"
+        )
+    else:
+        parser.add_argument("--stream", help=text)
     parser.add_argument("--unit", help="unit of the channels, if the stream does not state it, for example uV")
     options = parser.add_argument_group("board, instead of --stream")
     options.add_argument("--board", metavar="NAME", help="name of a BrainFlow board, see `bci boards`")
@@ -80,12 +87,13 @@ def build_input(args: argparse.Namespace, timeout_s: float = 10.0) -> Input:
     """
     from bci.errors import UsageError
 
+    stream = args.stream[0] if isinstance(args.stream, list) else args.stream
     connection = {field: getattr(args, field) for field in _CONNECTION if getattr(args, field) is not None}
     given = [_CONNECTION[field][0] for field in connection]
     given += ["--board-timeout"] * (args.board_timeout is not None) + ["--channel-names"] * (
         args.channel_names is not None
     )
-    if (args.stream is None) == (args.board is None):
+    if (stream is None) == (args.board is None):
         got = "neither" if args.board is None else "both"
         raise UsageError(
             f"Exactly one of --stream and --board is needed, got {got}. `bci streams` and `bci boards` list."
@@ -97,7 +105,7 @@ def build_input(args: argparse.Namespace, timeout_s: float = 10.0) -> Input:
             )
         from bci.sources.lsl_source import LslSource
 
-        return Input(args.stream, LslSource(args.stream, args.unit, timeout_s))
+        return Input(stream, LslSource(stream, args.unit, timeout_s))
     if args.unit is not None:
         raise UsageError(
             f"--unit can only go with --stream, got --unit {args.unit}. EEG of a board is in µV: leave it out."

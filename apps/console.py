@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 import threading
+from abc import ABC, abstractmethod
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
-from rich.console import Console, Group
+from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.markup import escape
 from rich.table import Table
@@ -33,28 +34,25 @@ STATES = {
 }
 
 
-class ConsoleView:
-    """Context manager that redraws the newest prediction twice a second, on a terminal only.
+class Redrawn(ABC):
+    """Context manager that redraws a picture twice a second, on a terminal only.
 
     Parameters
     ----------
-    session : Session
-        Running session.
-    title : str
-        Heading.
-    classes : tuple of str
-        Names in logit order.
     console : Console or None, default=None
         Where to draw.
     """
 
-    def __init__(self, session: Session, title: str, classes: tuple[str, ...], console: Console | None = None) -> None:
-        self._session, self._title, self._classes = session, title, classes
+    def __init__(self, console: Console | None = None) -> None:
         self._console = console or Console()
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._draw, name="console-view", daemon=True)
 
-    def __enter__(self) -> ConsoleView:
+    @abstractmethod
+    def picture(self) -> RenderableType:
+        """Return what is shown now."""
+
+    def __enter__(self) -> Self:
         if self._console.is_terminal:
             self._thread.start()
         return self
@@ -71,6 +69,26 @@ class ConsoleView:
             while not self._done.wait(REFRESH_S):
                 live.update(self.picture(), refresh=True)
             live.update(self.picture(), refresh=True)
+
+
+class ConsoleView(Redrawn):
+    """The newest prediction of a session.
+
+    Parameters
+    ----------
+    session : Session
+        Running session.
+    title : str
+        Heading.
+    classes : tuple of str
+        Names in logit order.
+    console : Console or None, default=None
+        Where to draw.
+    """
+
+    def __init__(self, session: Session, title: str, classes: tuple[str, ...], console: Console | None = None) -> None:
+        super().__init__(console)
+        self._session, self._title, self._classes = session, title, classes
 
     def picture(self) -> Group:
         """Return what is shown now."""

@@ -8,21 +8,19 @@ from typing import TYPE_CHECKING
 from apps.board_options import Input, add_input_options, build_input
 from apps.control import add_control_option, controlled
 from apps.engine_options import add_engine_options
+from apps.live import live_session, out_name, session_commands, told_afterwards
 from apps.outputs import Outputs, add_output_options, build_outputs
 from apps.quality import add_quality_options, judged
 from apps.service import write_summary
 from apps.session_options import Choices, add_session_options, session_choices
 
 if TYPE_CHECKING:
-    from bci.control import Command
-    from bci.session import Session, Summary
-
-MAX_MUTE_S = 86400.0  # a day
+    from bci.session import Summary
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of `bci run`."""
-    add_input_options(parser)
+    add_input_options(parser, several=True)
     parser.add_argument("--model", required=True, metavar="BUNDLE", help="directory or name of a shipped bundle")
     parser.add_argument("--duration", type=float, metavar="S", help="stop this long after the first sample")
     add_engine_options(parser)
@@ -41,6 +39,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Decode until the stream ends, the duration has passed or a signal comes."""
+    if args.all_streams is not None or len(args.stream or ()) > 1:
+        from apps.beds import run_beds
+
+        return run_beds(args)
     from apps.console import print_summary
 
     received = build_input(args, args.timeout)
@@ -65,11 +67,7 @@ def run(args: argparse.Namespace) -> int:
         choices=choices,
     )
     print_summary(summary)
-    if args.log is not None:
-        print(f"Log: {args.log}")
-    if args.events is not None:
-        print(f"Events: {args.events}")
-    for line in outputs.lines():
+    for line in told_afterwards(args, outputs):
         print(line)
     if args.summary is not None:
         write_summary(args.summary, summary, outputs.queues)
@@ -140,45 +138,25 @@ def run_session(
     import contextlib
     import gc
 
-    import pylsl
-
     from apps.console import ConsoleView, print_engine
     from apps.liblsl import quiet_liblsl
     from apps.signals import stop_on_signals
     from bci.anticipation import LEAD_S
-    from bci.identity import Identity
     from bci.realtime import RealTime
     from bci.serving import serve
-    from bci.session import Session
-    from bci.sinks.lsl_sink import LslSink
-    from bci.sinks.signal_sink import SignalSink
     from bci.sources.lsl_source import LslSource
 
-    name = (out or "{stream}-pred").replace("{stream}", stream.rpartition("=")[2])
+    name = out_name(out, stream)
     choices = choices or Choices({"reconnect_s": 0.0})
     settings = choices.build(name, duration_s=duration_s, start_timeout_s=timeout_s, anticipation_s=LEAD_S)
     outputs = outputs or Outputs()
     received = received or Input(stream, LslSource(stream, resolve_timeout_s=timeout_s))
     quiet_liblsl()
-    served = judged(serve(model, engine, precision, remeasure), quality, min_channels)
+    served = choices.adjust(judged(serve(model, engine, precision, remeasure), quality, min_channels))
     bundle, report = served.bundle, served.engine_report
     outputs.check(bundle.decision)
     print_engine(report)
-    decoder = served.decoder(pylsl.local_clock)
-    if outputs.recorder is not None:
-        outputs.recorder.describe({"Decoder": {"bundle": bundle.name, "bundle_sha256": bundle.sha256}})
-    session = Session(
-        received.source,
-        decoder,
-        Identity(bundle.name, bundle.sha256, report.name, report.precision),
-        settings,
-        LslSink(),
-        outputs.sinks,
-        pylsl.local_clock,
-        SignalSink(decoder.pipeline, outputs.items) if outputs.items else None,
-        recorder=outputs.recorder,
-        watches=(*outputs.watches, *received.watches),
-    )
+    session = live_session(served, received, settings, outputs)
     title = f"{stream} → {bundle.name} ({report.name}, {report.precision}) → {name}"
     drawing = ConsoleView(session, title, bundle.decision.classes) if view else contextlib.nullcontext()
     gc.freeze()  # what was loaded so far lives as long as the session
@@ -198,14 +176,3 @@ def run_session(
         if hygiene is not None:
             print("Real-time hygiene:", *hygiene.steps, sep="\n  ")
         return session.run()
-
-
-def session_commands(session: Session) -> dict[str, Command]:
-    """Return what ``--control`` offers for a session."""
-    from bci.control import Command, Number
-
-    return {
-        "acknowledge": Command(lambda: session.command("acknowledge")),
-        "mute": Command(lambda s: session.command("mute", {"seconds": s}), Number("seconds", 0.0, MAX_MUTE_S)),
-        "stop": Command(lambda: session.command("stop")),
-    }
