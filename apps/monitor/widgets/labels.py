@@ -1,0 +1,51 @@
+"""Texts on the screen: whatever comes from a stream stays plain text, markup or not."""
+
+from __future__ import annotations
+
+import html
+import math
+
+from PySide6.QtCore import Qt
+from PySide6.QtWidgets import QLabel, QPushButton
+
+NOTHING = "–"
+
+
+def plain_label(text: str = "", *, faint: bool = False, wrap: bool = False) -> QLabel:
+    """Return a label that never takes its text for markup."""
+    label = QLabel()
+    label.setTextFormat(Qt.TextFormat.PlainText)
+    label.setProperty("faint", faint)
+    label.setWordWrap(wrap)
+    label.setText(text)
+    return label
+
+
+def plain_tip(text: str) -> str:
+    """Return what shows `text` in a tool tip as it is, since tool tips take markup."""
+    return f"<p>{html.escape(text)}</p>" if text else ""
+
+
+def number(value: float, form: str, unit: str = "") -> str:
+    """Return a number with its unit, or a dash for what is unknown."""
+    if not math.isfinite(value):
+        return NOTHING
+    return f"{value:{form}} {unit}".rstrip()
+
+
+def span(seconds: float) -> str:
+    """Return a length of time as people say it: ``7 s``, ``2 min 05 s``, ``1 h 03 min``; a dash if unknown."""
+    if not math.isfinite(seconds):
+        return NOTHING
+    whole = max(0, math.floor(seconds))
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+
+
+def set_text(widget: QLabel | QPushButton, text: str) -> None:
+    """Set a text, if it is another one: setting the same would draw it again."""
+    if widget.text() != text:
+        widget.setText(text)

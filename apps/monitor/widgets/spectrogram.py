@@ -1,0 +1,180 @@
+"""The mel spectrogram that the network sees, with its scale and the analysed window."""
+
+from __future__ import annotations
+
+import math
+
+from PySide6.QtCore import QRectF, QSize, Qt
+from PySide6.QtGui import QColor, QPainter, QPaintEvent, QPen
+from PySide6.QtWidgets import QComboBox, QGridLayout, QSizePolicy, QToolBar, QWidget
+
+from apps.monitor.spectrogram import SpectrogramPanel
+from apps.monitor.theme import Theme
+from apps.monitor.widgets.colour_bar import ColourBar
+from apps.monitor.widgets.labels import plain_label
+from apps.monitor.widgets.picture import Picture
+
+SPANS_S = (10.0, 20.0, 30.0, 60.0)
+NO_FEATURES = "No features yet. Start the session with --publish signal,features."
+
+
+class BandAxis(QWidget):
+    """Frequencies of the bands; their numbers, where the stream does not say frequencies."""
+
+    def __init__(self, panel: SpectrogramPanel, theme: Theme) -> None:
+        super().__init__()
+        self._panel, self._theme = panel, theme
+        self.setFixedWidth(64)
+
+    def set_theme(self, theme: Theme) -> None:
+        """Draw in other colours."""
+        self._theme = theme
+        self.update()
+
+    def ticks(self) -> list[tuple[float, str]]:
+        """Return heights, in pixels from the top, and texts."""
+        n, hz = self._panel.n_mels, self._panel.centres_hz
+        room = max(1, int(self.height() // (2 * self.fontMetrics().height())))
+        every = max(1, math.ceil(n / room))
+        lane = self.height() / max(n, 1)
+        return [
+            (self.height() - (i + 0.5) * lane, f"{hz[i]:.3g} Hz" if hz else f"mel {i}")
+            for i in range(every // 2, n, every)
+        ]
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        """Draw the texts."""
+        painter = QPainter(self)
+        painter.fillRect(self.rect(), QColor(self._theme.panel))
+        painter.setPen(QColor(self._theme.faint))
+        line = painter.fontMetrics().height()
+        for y, text in self.ticks():
+            top = min(max(y - line / 2, 0.0), self.height() - line)
+            place = QRectF(0, top, self.width() - 6, line)
+            painter.drawText(place, Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter, text)
+        painter.end()
+
+
+class SpectrogramCanvas(QWidget):
+    """The picture, always scrolling, and the window that the newest prediction has seen."""
+
+    def __init__(self, panel: SpectrogramPanel, theme: Theme) -> None:
+        super().__init__()
+        self._panel, self._theme = panel, theme
+        self._picture = Picture(panel.image)
+        self._window = (math.nan, math.nan)
+        self.setAttribute(Qt.WidgetAttribute.WA_OpaquePaintEvent)
+        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Expanding)
+        self.setMinimumSize(80, 60)
+
+    def sizeHint(self) -> QSize:
+        """Return the size that the picture likes."""
+        return QSize(700, 160)
+
+    def set_theme(self, theme: Theme) -> None:
+        """Draw in other colours."""
+        self._theme = theme
+        self.update()
+
+    def refresh(self, painted: bool, window: tuple[float, float]) -> None:
+        """Draw what is new."""
+        other = self._picture.pixels is not self._panel.image
+        if other:
+            self._picture = Picture(self._panel.image)
+        if painted or other or window != self._window:
+            self._window = window
+            self.update()
+
+    def outline(self) -> tuple[float, float] | None:
+        """Return both ends of the analysed window, in pixels from the left; None if it is not on the screen."""
+        start_s, stop_s = self._window
+        columns = self._panel.image.shape[1]
+        right = self._panel.x_of(min(stop_s, self._panel.newest_s), True)
+        if not math.isfinite(right):
+            return None
+        left = self._panel.x_of(start_s, True)
+        scale = self.width() / columns
+        return (left * scale if math.isfinite(left) else 0.0), right * scale
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        """Copy the picture, and outline the window."""
+        painter = QPainter(self)
+        if self._panel.n_mels == 0:
+            painter.fillRect(self.rect(), QColor(self._theme.panel))
+            painter.setPen(QColor(self._theme.faint))
+            painter.drawText(self.rect(), Qt.AlignmentFlag.AlignCenter | Qt.TextFlag.TextWordWrap, NO_FEATURES)
+        else:
+            self._picture.draw_within(painter, QRectF(self.rect()), self._panel.head)
+            ends = self.outline()
+            if ends is not None:
+                painter.setPen(QPen(QColor(self._theme.window_outline), 2))
+                painter.drawRect(QRectF(ends[0] + 1, 1, ends[1] - ends[0] - 2, self.height() - 2))
+        painter.end()
+
+
+class SpectrogramView(QWidget):
+    """Picture, bands, scale, and what the user chooses.
+
+    Parameters
+    ----------
+    panel : SpectrogramPanel
+        What is shown.
+    theme : Theme
+        Colours.
+    """
+
+    def __init__(self, panel: SpectrogramPanel, theme: Theme) -> None:
+        super().__init__()
+        self.setObjectName("panel")
+        self.panel, self._generation = panel, -1
+        self.axis, self.canvas = BandAxis(panel, theme), SpectrogramCanvas(panel, theme)
+        self.scale = ColourBar(theme)
+        self.choice, self.span = QComboBox(), QComboBox()
+        self.choice.setAccessibleName("Channel or region of the spectrogram")
+        self.choice.activated.connect(lambda: self.choose(self.choice.currentText()))
+        self.span.setAccessibleName("Time of the spectrogram")
+        for seconds in SPANS_S:
+            self.span.addItem(f"{seconds:g} s", seconds)
+        self.span.setCurrentIndex(min(range(len(SPANS_S)), key=lambda i: abs(SPANS_S[i] - panel.span_s)))
+        self.span.activated.connect(lambda: self.panel.set_span(self.span.currentData()))
+        self.bar = QToolBar()
+        self.bar.addWidget(self.choice)
+        self.bar.addWidget(self.span)
+        self.bar.addWidget(plain_label("outlined: what the newest prediction has seen", faint=True))
+        grid = QGridLayout(self)
+        grid.setContentsMargins(0, 0, 0, 6)
+        grid.setSpacing(0)
+        grid.addWidget(self.bar, 0, 0, 1, 3)
+        for column, widget in enumerate((self.axis, self.canvas, self.scale)):
+            grid.addWidget(widget, 1, column)
+        self.set_theme(theme)
+
+    def set_theme(self, theme: Theme) -> None:
+        """Draw in other colours."""
+        self.panel.set_background(0xFF000000 | int(theme.panel[1:], 16))
+        for part in (self.axis, self.canvas, self.scale):
+            part.set_theme(theme)
+
+    def choose(self, choice: str) -> None:
+        """Show another channel or region."""
+        if choice in self.panel.choices:
+            self.panel.choose(choice)
+
+    def next_choice(self) -> None:
+        """Show the next channel or region."""
+        choices = self.panel.choices
+        if choices:
+            self.choose(choices[(choices.index(self.panel.choice) + 1) % len(choices)])
+
+    def refresh(self, window: tuple[float, float]) -> None:
+        """Show what has come since the last call."""
+        painted = self.panel.paint()
+        if self._generation != self.panel.generation:
+            self._generation = self.panel.generation
+            if tuple(self.choice.itemText(i) for i in range(self.choice.count())) != self.panel.choices:
+                self.choice.clear()
+                self.choice.addItems(list(self.panel.choices))
+            self.choice.setCurrentText(self.panel.choice)
+            self.axis.update()
+        self.canvas.refresh(painted, window)
+        self.scale.show_scale(self.panel.colours, self.panel.range_db, "dB")

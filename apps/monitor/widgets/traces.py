@@ -1,0 +1,179 @@
+"""The traces with their names, times and settings."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from PySide6.QtCore import Signal
+from PySide6.QtGui import QAction
+from PySide6.QtWidgets import QComboBox, QGridLayout, QToolBar, QWidget
+
+from apps.monitor.draw import TraceColours
+from apps.monitor.snapshot import Mark
+from apps.monitor.theme import Theme
+from apps.monitor.traces import TracePanel
+from apps.monitor.widgets.labels import plain_label, set_text
+from apps.monitor.widgets.trace_parts import UNITS, TimeAxis, TraceCanvas, TraceNames, stepped
+
+SPANS_S = (1.0, 2.0, 5.0, 10.0, 20.0, 30.0, 60.0)
+SCALES = tuple(step * 10.0**power for power in range(-1, 6) for step in (1, 2, 5))
+SCROLL, SWEEP = "scroll", "sweep"
+
+
+class TraceView(QWidget):
+    """Names, picture, times, and what the user sets; `picked` has a time that was clicked.
+
+    Parameters
+    ----------
+    panel : TracePanel
+        What is shown.
+    theme : Theme
+        Colours.
+    """
+
+    picked = Signal(float)
+
+    def __init__(self, panel: TracePanel, theme: Theme) -> None:
+        super().__init__()
+        self.setObjectName("panel")
+        self.panel = panel
+        self._generation = -1
+        self.names, self.canvas = TraceNames(panel, theme), TraceCanvas(panel, theme)
+        self.axis = TimeAxis(panel, theme)
+        self.source, self.montage, self.motion = QComboBox(), QComboBox(), QComboBox()
+        self.span, self.gain = QComboBox(), plain_label()
+        for box, name in (
+            (self.source, "Signal"),
+            (self.montage, "Montage"),
+            (self.motion, "Motion"),
+            (self.span, "Time base"),
+        ):
+            box.setAccessibleName(name)
+            box.setToolTip(name)
+        self.motion.addItems([SCROLL, SWEEP])
+        for seconds in SPANS_S:
+            self.span.addItem(f"{seconds:g} s", seconds)
+        self.source.activated.connect(lambda: self.choose_source(self.source.currentText()))
+        self.montage.activated.connect(lambda: self.choose_montage(self.montage.currentText()))
+        self.motion.activated.connect(lambda: self.set_scroll(self.motion.currentText() == SCROLL))
+        self.span.activated.connect(lambda: self.set_span(self.span.currentData()))
+        self.canvas.gain_turned.connect(self.turn_gain)
+        self.canvas.time_turned.connect(self.turn_time)
+        self.canvas.picked.connect(self.picked)
+        self.bar = QToolBar()
+        self.less, self.more = QAction("−", self), QAction("+", self)
+        self.less.setToolTip("Smaller traces")
+        self.more.setToolTip("Larger traces")
+        self.less.triggered.connect(lambda: self.turn_gain(-1))
+        self.more.triggered.connect(lambda: self.turn_gain(1))
+        self.hold = QAction("Hold", self)
+        self.hold.setCheckable(True)
+        self.hold.setToolTip("Hold the picture; decoding goes on")
+        for widget in (self.source, self.montage, self.motion, self.span):
+            self.bar.addWidget(widget)
+        self.bar.addAction(self.less)
+        self.bar.addWidget(self.gain)
+        self.bar.addAction(self.more)
+        self.bar.addAction(self.hold)
+        grid = QGridLayout(self)
+        grid.setContentsMargins(0, 0, 0, 0)
+        grid.setSpacing(0)
+        grid.addWidget(self.bar, 0, 0, 1, 2)
+        grid.addWidget(self.names, 1, 0)
+        grid.addWidget(self.canvas, 1, 1)
+        grid.addWidget(self.axis, 2, 1)
+        self.set_theme(theme)
+        self.set_span(panel.span_s)
+
+    def set_theme(self, theme: Theme) -> None:
+        """Draw in other colours."""
+        good, bad, background = (_argb(c) for c in (theme.trace, theme.bad_trace, theme.panel))
+        self.panel.set_colours(TraceColours(background, good, bad))
+        for part in (self.names, self.canvas, self.axis):
+            part.set_theme(theme)
+
+    def choose_source(self, source: str) -> None:
+        """Show the filtered or the raw signal."""
+        if source in self.panel.sources:
+            self.panel.choose_source(source)
+            self._refresh_choices()
+
+    def next_source(self) -> None:
+        """Show the other signal."""
+        self.choose_source(_after(self.panel.sources, self.panel.source))
+
+    def choose_montage(self, montage: str) -> None:
+        """Show another montage."""
+        if montage in self.panel.montages:
+            self.panel.choose_montage(montage)
+            self._refresh_choices()
+
+    def next_montage(self) -> None:
+        """Show the next montage."""
+        self.choose_montage(_after(self.panel.montages, self.panel.montage))
+
+    def set_scroll(self, scroll: bool) -> None:
+        """Let the picture scroll, or sweep over itself."""
+        self.canvas.scrolls = self.axis.scrolls = scroll
+        self.motion.setCurrentText(SCROLL if scroll else SWEEP)
+        self.canvas.update()
+        self.axis.update()
+
+    def set_span(self, span_s: float) -> None:
+        """Show so many seconds."""
+        self.panel.set_span(span_s)
+        at = min(range(len(SPANS_S)), key=lambda i: abs(SPANS_S[i] - self.panel.span_s))
+        self.span.setCurrentIndex(at)
+
+    def turn_time(self, turns: int) -> None:
+        """Show less (1) or more (-1) time."""
+        self.set_span(stepped(SPANS_S, self.panel.span_s, -turns))
+
+    def turn_gain(self, turns: int) -> None:
+        """Make traces larger (1) or smaller (-1)."""
+        self.panel.set_scale(stepped(SCALES, self.panel.scale, -turns))
+        self._refresh_choices()
+        self.canvas.update()
+
+    def show_time(self, stamp_s: float) -> None:
+        """Mark a time, if it is on the screen."""
+        self.canvas.cursor_s = stamp_s
+        self.canvas.update()
+
+    def refresh(self, marks: tuple[Mark, ...], wall_offset_s: float, empty_text: str) -> None:
+        """Show what has come since the last call; nothing moves while the picture is held."""
+        if self.hold.isChecked():
+            return
+        painted = self.panel.paint()
+        whole = self._generation != self.panel.generation or marks is not self.canvas.marks
+        whole = whole or self.canvas.empty_text != empty_text
+        if self._generation != self.panel.generation:
+            self._generation = self.panel.generation
+            self._refresh_choices()
+        self.canvas.marks, self.canvas.empty_text, self.axis.wall_offset_s = marks, empty_text, wall_offset_s
+        self.names.refresh()
+        if painted or whole:
+            self.canvas.refresh(whole)
+            self.axis.refresh()
+
+    def _refresh_choices(self) -> None:
+        for box, items, chosen in (
+            (self.source, self.panel.sources, self.panel.source),
+            (self.montage, self.panel.montages, self.panel.montage),
+        ):
+            if tuple(box.itemText(i) for i in range(box.count())) != tuple(items):
+                box.clear()
+                box.addItems(list(items))
+            box.setCurrentText(chosen)
+            box.setEnabled(len(items) > 1)
+        unit = UNITS.get(self.panel.unit, self.panel.unit)
+        set_text(self.gain, f"{self.panel.scale:g} {unit}".rstrip() + " / lane")
+
+
+def _after(items: Iterable[str], item: str) -> str:
+    known = list(items)
+    return known[(known.index(item) + 1) % len(known)] if item in known else item
+
+
+def _argb(colour: str) -> int:
+    return 0xFF000000 | int(colour[1:], 16)
