@@ -61,6 +61,7 @@ class TracePanel:
         self._offsets = np.zeros(0, np.float32)
         self._centred_s = math.nan
         self._painted_generation = 0
+        self._held_s = math.nan
         self._trace_colours = np.zeros(0, np.uint32)
 
     # --- what is shown ----------------------------------------------------------------------------------------------
@@ -202,6 +203,17 @@ class TracePanel:
         self._colours = colours
         self._repaint()
 
+    @property
+    def is_held(self) -> bool:
+        """Whether the picture stays where `hold` has put it."""
+        return not math.isnan(self._held_s)
+
+    def hold(self, stamp_s: float) -> None:
+        """Show what came up to `stamp_s`, as far as it is kept, and stay there; NaN goes on with what comes."""
+        if not (math.isnan(stamp_s) and math.isnan(self._held_s)):
+            self._held_s = stamp_s
+            self._rebuild()
+
     def recentre(self) -> None:
         """Bring each raw trace into the middle of its lane, where it was in the last second; filtered ones have 0."""
         self._offsets = self._middles()
@@ -225,7 +237,7 @@ class TracePanel:
         if known is None or data.shape != (len(known.described.labels), len(stamps)) or not len(stamps):
             return
         known.history.push(data, stamps)
-        if source == self.source and self._raster is not None:
+        if source == self.source and self._raster is not None and not self.is_held:
             self._raster.push(self._montage.apply(data, self._bad_channels()), stamps)
 
     def set_bad(self, bad: Mapping[str, str]) -> None:
@@ -286,7 +298,10 @@ class TracePanel:
             return
         self._raster = MinMaxRaster(len(self.names), self.image.shape[1], self.span_s, self.sfreq)
         shown = round(1.1 * self.span_s * self.sfreq) + 2 if self.sfreq else len(self._shown.history)
-        data, stamps = self._shown.history.newest(shown)
+        data, stamps = self._shown.history.newest(len(self._shown.history) if self.is_held else shown)
+        if self.is_held:
+            past = np.flatnonzero(stamps <= self._held_s)[-shown:]
+            data, stamps = data[:, past], stamps[past]
         self._raster.push(self._montage.apply(data, self._bad_channels()), stamps)
         self.recentre()
 
