@@ -79,7 +79,7 @@ def stacked_image(n_channels: int, neighbours: tuple[tuple[int, ...], ...] = ())
     ValueError
         If `neighbours` has not one entry a channel, or an index that is none.
     """
-    near = neighbours or tuple(tuple(k for k in (i - 1, i + 1) if 0 <= k < n_channels) for i in range(n_channels))
+    near = neighbours or chains(n_channels, n_channels)
     if len(near) != n_channels or any(not 0 <= k < n_channels for row in near for k in row):
         raise ValueError(
             f"A stacked image needs neighbours for each of {n_channels} channels, by index, got {len(near)} entries "
@@ -91,6 +91,27 @@ def stacked_image(n_channels: int, neighbours: tuple[tuple[int, ...], ...] = ())
     for i, row in enumerate(near):
         others[1, i, list(row)] = 1.0 / max(1, len(row))
     return Stacked(torch.from_numpy(others))
+
+
+def chains(n_channels: int, length: int) -> tuple[tuple[int, ...], ...]:
+    """Return the neighbours of channels that stand in chains of electrodes, as in a double banana.
+
+    Parameters
+    ----------
+    n_channels : int
+        Channels, one chain after the other.
+    length : int
+        Channels of a chain.
+
+    Returns
+    -------
+    neighbours : tuple of tuple of int
+        For each channel those before and after it in its chain.
+    """
+    return tuple(
+        tuple(k for k in (i - 1, i + 1) if 0 <= k < n_channels and k // length == i // length)
+        for i in range(n_channels)
+    )
 
 
 class Tiled(nn.Module):

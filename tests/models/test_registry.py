@@ -31,10 +31,18 @@ DOCUMENTED = {
     "mixnet": FRAMES,
     "mixnet_stacked": FRAMES,
     "grouped_cnn1d": SIGNAL,
+    "double_mel_mixnet": SIGNAL,
+    "cwt_network": SIGNAL,
+    "image_network": SIGNAL,
+    "picture_network": SIGNAL,
 }
 # The laws do not need large windows; odd sizes meet every kind of padding.
 FEW_FRAMES = {"n_channels": 5, "n_times": 45, "sfreq": 16.0, "n_classes": 3, "n_features": 18}
-EXAMPLES = {name: FEW_FRAMES if row is FRAMES else row for name, row in DOCUMENTED.items()}
+EXAMPLES = {name: FEW_FRAMES if row is FRAMES else row for name, row in DOCUMENTED.items()} | {
+    "double_mel_mixnet": SIGNAL | {"n_channels": 3, "n_bands": 8},
+    "image_network": SIGNAL | {"n_channels": 3, "side": 30, "spectrograms": ("mel", "stft", "cwt")},
+    "picture_network": SIGNAL | {"n_channels": 3, "side": 48},
+}
 EAGER_ONLY = {"tangent_cca"}
 DRAWS_NOTHING = {"tangent_cca"}
 """Models whose weights come from a closed fit."""
