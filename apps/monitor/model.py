@@ -54,7 +54,7 @@ class MonitorModel:
         self.wall_offset_s = wall_offset_s
         self.monitor_dropped = 0
         """Chunks that the feed has dropped, since the window was too slow."""
-        self._clock = clock
+        self.clock = clock
         self._session = SessionPanel(name=printable(name))
         self._streams: dict[str, str] = {}
         self._state = AlarmState(clock())
@@ -119,7 +119,7 @@ class MonitorModel:
         n = len(self._session.classes)
         if rows.ndim != 2 or rows.shape != (len(stamps), n + PLAIN_CHANNELS):
             return
-        now_s = self._clock()
+        now_s = self.clock()
         for row, stamp in zip(rows, stamps, strict=True):
             finite = bool(np.isfinite(row[:n]).all())
             self._state.predict(float(row[n + 1]), float(row[n]), finite, now_s)
@@ -130,9 +130,9 @@ class MonitorModel:
         fields = _object(line)
         kind = fields.get("kind")
         if not isinstance(kind, str):
-            self._events.add(stamp, self._clock(), UNREADABLE, {"text": line[:MAX_EVENT_CHARS]})
+            self._events.add(stamp, self.clock(), UNREADABLE, {"text": line[:MAX_EVENT_CHARS]})
             return
-        now_s, time_s = self._clock(), number(fields, "t", stamp)
+        now_s, time_s = self.clock(), number(fields, "t", stamp)
         self._state.event(kind, now_s, fields)
         if kind == "status":
             self._health.take(now_s, fields)
@@ -149,7 +149,7 @@ class MonitorModel:
         if kind == "annotation":  # loops, seeks and pauses come as events of the session, too
             duration_s = max(0.0, number(said, "duration", 0.0)) / (self._session.speed or 1.0)
             self._marks.append(Mark(stamp, duration_s, kind, text(said, "description")))
-            self._events.add(stamp, self._clock(), kind, said)
+            self._events.add(stamp, self.clock(), kind, said)
 
     def snapshot(self, now_s: float) -> Snapshot:
         """Return all that is shown at `now_s` of the LSL clock, besides the images of the panels."""
@@ -181,7 +181,7 @@ class MonitorModel:
             self._probabilities = Probabilities(session.classes, hop_s, smoothing_s)
         self._probabilities.alarm(False, self._probabilities.newest_s)
         self._session, self._health = session, HealthFigures()
-        self._state.connect(self._clock())
+        self._state.connect(self.clock())
         self._set_bad({})
 
     def _happen(self, kind: str, time_s: float, fields: Mapping[str, Any]) -> None:
@@ -207,7 +207,7 @@ class MonitorModel:
         alarm = fields.get("alarm")
         if isinstance(alarm, dict) and isinstance(alarm.get("on"), bool):
             newest_s = self._probabilities.newest_s
-            self._probabilities.alarm(alarm["on"], self._clock() if math.isnan(newest_s) else newest_s)
+            self._probabilities.alarm(alarm["on"], self.clock() if math.isnan(newest_s) else newest_s)
 
     def _set_bad(self, bad: dict[str, str]) -> None:
         if bad != self._bad:
