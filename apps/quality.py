@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from bci.serving import Served
+    from bci.stages.quality_detector import Change
 
 
 def add_quality_options(parser: argparse.ArgumentParser) -> None:
@@ -42,3 +44,31 @@ def judged(served: Served, policy: str | None, min_channels: int | None) -> Serv
     except SpecError as error:
         raise UsageError(str(error)) from error
     return replace(served, bundle=replace(served.bundle, pipeline=pipeline))
+
+
+def bad_channels_line(changes: Sequence[Change], n_samples: int) -> str:
+    """Return which channels of a recording were bad, for how much of it and why, in one line.
+
+    Parameters
+    ----------
+    changes : sequence of Change
+        By sample of the recording.
+    n_samples : int
+        Its length.
+    """
+    from bci.texts import visible
+
+    since: dict[str, int] = {}
+    spent: dict[str, int] = {}
+    reasons: dict[str, set[str]] = {}
+    for change in changes:
+        if change.bad:
+            since[change.channel] = change.sample
+            reasons.setdefault(change.channel, set()).update(change.reasons)
+        elif change.channel in since:
+            spent[change.channel] = spent.get(change.channel, 0) + change.sample - since.pop(change.channel)
+    for channel, sample in since.items():
+        spent[channel] = spent.get(channel, 0) + n_samples - sample
+    worst = sorted(spent, key=lambda channel: -spent[channel])
+    told = (f"{visible(c)} {100 * spent[c] / n_samples:.1f} % ({', '.join(sorted(reasons[c]))})" for c in worst)
+    return f"Bad channels: {', '.join(told) or 'none'}."

@@ -7,8 +7,8 @@ Nothing here uses `bci.decoder.Decoder` or a ring.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -23,6 +23,7 @@ from bci.pipeline import Block, Pipeline, PipelineSpec
 from bci.serving import windows_at
 from bci.sources.adapted import AdaptedRecording
 from bci.sources.recording import Recording
+from bci.stages.quality_detector import Change
 
 BATCH = 64
 BLOCK_S = 300.0
@@ -53,6 +54,7 @@ def score_recording(
     decision: DecisionSpec,
     clock: ClockSpec | None = None,
     block_s: float = BLOCK_S,
+    tell: Callable[[Change], None] | None = None,
 ) -> list[Prediction]:
     """Decode a recording.
 
@@ -67,6 +69,8 @@ def score_recording(
         Rule for gaps; None takes the default of live sessions.
     block_s : float, default=300.0
         How much is read and filtered at once, in seconds; bounds the memory, changes no prediction.
+    tell : callable or None, default=None
+        Is given each channel that turns bad or good again, with its sample in the recording, if channels are judged.
 
     Returns
     -------
@@ -92,6 +96,9 @@ def score_recording(
             predictions += _follow_stretch(blocks, stretch, running, engine, judge, len(predictions))
         else:
             predictions += _score_stretch(blocks, stretch, running, engine, judge, len(predictions))
+        if tell is not None:
+            for change in running.changes():
+                tell(replace(change, sample=stretch.start + change.sample))
     if not predictions:
         raise RecordingError(
             f"{recording.path.name} must hold at least one window of {pipeline.window.length_s:g} s, "

@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from apps.engine_options import add_engine_options
-from apps.quality import add_quality_options, judged
+from apps.quality import add_quality_options, bad_channels_line, judged
 from apps.session_options import add_config_option, read_alarm, read_clock, with_alarm
 
 if TYPE_CHECKING:
     from bci.decoder import Prediction
+    from bci.stages.quality_detector import Change
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -37,6 +38,7 @@ def run(args: argparse.Namespace) -> int:
 
     from apps.adapt import adapted
     from apps.outputs import check_apart
+    from bci.quality import quality_policy
     from bci.serving import serve
     from bci.sinks.szcore_sink import check_watches_seizures, table_of
     from bci.sources.recording import open_recording
@@ -55,7 +57,10 @@ def run(args: argparse.Namespace) -> int:
     if args.events is not None:
         check_watches_seizures(bundle.decision)
     started = time.perf_counter()
-    predictions = score_recording(recording, bundle.pipeline, served.engine, bundle.decision, clock)
+    changes: list[Change] = []
+    predictions = score_recording(
+        recording, bundle.pipeline, served.engine, bundle.decision, clock, tell=changes.append
+    )
     spent_s = time.perf_counter() - started
     recording.close()
     if args.log is not None:
@@ -64,6 +69,8 @@ def run(args: argparse.Namespace) -> int:
         table = table_of(predictions, recording.signal.sfreq, recording.n_samples, recording.started)
         _write("table of events", args.events, table.to_tsv())
     _print_summary(predictions, bundle.decision.classes)
+    if quality_policy(bundle.pipeline)[0] != "off":
+        print(bad_channels_line(changes, recording.n_samples))
     print(served.engine_report)
     length_s = recording.n_samples / recording.signal.sfreq
     print(

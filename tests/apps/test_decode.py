@@ -53,6 +53,18 @@ def test_the_rule_for_alarms_can_be_another(file, model, tmp_path, capsys):
     assert states["always"] == {"settling", "alarm"}
 
 
+def test_bad_channels_are_listed_with_their_share(model, folder, capsys):
+    data = noise(SIGNAL, SECONDS)
+    data[1, 384:] = data[1, 383]
+    path = write_fif(folder / "flat_raw.fif", data)
+    assert main(["decode", path, "--model", model]) == 0
+    out = capsys.readouterr().out
+    (line,) = [line for line in out.splitlines() if line.startswith("Bad channels: ")]
+    assert line == "Bad channels: Cz 50.0 % (flat)."  # flat from 3 s on, known after three more
+    assert main(["decode", path, "--model", model, "--quality", "off"]) == 0
+    assert "Bad channels" not in capsys.readouterr().out
+
+
 def test_a_file_is_scored_and_logged(file, model, tmp_path, capsys):
     log = tmp_path / "log.jsonl"
     assert main(["decode", file, "--model", model, "--log", str(log)]) == 0
