@@ -17,8 +17,8 @@ from bci.recorder_files import RecordFile, json_lines, replace_json, stamps
 from bci.recorder_names import RecordingName, reserve_run
 from bci.recorder_numbers import Mark, Stretch
 from bci.sources.base import Annotation, StreamInfo
+from bci.sources.recorded_markers import MAX_ANNOTATIONS, annotation_of
 
-MAX_ANNOTATIONS = 100_000  # that are also written into the FIF file, at the end
 PIECE_S = 1.0  # longest buffer
 
 
@@ -115,11 +115,9 @@ class Run:
         if self._markers is None:
             self._markers = RecordFile(self._beside("markers.jsonl"))
         self._markers.add(json_lines([_finite(record)]))
-        description, duration = marker.fields.get("description"), marker.fields.get("duration", 0.0)
-        is_number = isinstance(duration, int | float) and not isinstance(duration, bool) and 0 <= duration < 1e9
-        has_room = len(self._annotations) < MAX_ANNOTATIONS
-        if marker.kind == "annotation" and isinstance(description, str) and is_number and sample >= 0 and has_room:
-            self._annotations.append(Annotation(onset_s, float(duration), description))
+        annotation = annotation_of(onset_s, marker.fields) if marker.kind == "annotation" else None
+        if annotation is not None and len(self._annotations) < MAX_ANNOTATIONS:
+            self._annotations.append(annotation)
 
     def sync(self) -> None:
         """Wait until what was written is on the disk."""

@@ -23,6 +23,7 @@ from scipy.io.matlab import MatReadError
 from bci.chunk import Signal
 from bci.errors import ChannelMismatch, RecordingError, UsageError
 from bci.sources.base import Annotation
+from bci.sources.recorded_markers import recorded_annotations
 from bci.sources.units import check_unit, common_unit, conversion
 
 _VOLTAGE_TYPES = ("eeg", "ecog", "seeg", "dbs")
@@ -95,7 +96,7 @@ class Recording:
         self.n_samples = int(raw.n_times)
         date = raw.info["meas_date"]  # of sample 0; the first in the file may come later
         self.started: datetime | None = None if date is None else date + timedelta(seconds=float(raw.first_time))
-        self.annotations = _annotations(raw)
+        self.annotations = _annotations(path, raw)
         self.gaps = _gaps(self.annotations, sfreq, self.n_samples)
 
     @property
@@ -318,17 +319,23 @@ def _returned_unit(raw: Any, index: int) -> str | None:
     return "V" if stated in scaled else str(stated)
 
 
-def _annotations(raw: Any) -> tuple[Annotation, ...]:
+def _annotations(path: Path, raw: Any) -> tuple[Annotation, ...]:
     # onsets count from the measurement date; the first sample may come later (raw.first_time)
     rows = zip(raw.annotations.onset, raw.annotations.duration, raw.annotations.description, strict=True)
     found = [Annotation(float(o - raw.first_time), float(d), str(text)) for o, d, text in rows]
+    if all(_is_gap(note) for note in found):
+        found += recorded_annotations(path)
     return tuple(sorted(found, key=lambda a: a.onset_s))
+
+
+def _is_gap(note: Annotation) -> bool:
+    return note.description.upper().startswith("BAD_ACQ_SKIP")
 
 
 def _gaps(annotations: tuple[Annotation, ...], sfreq: float, n_samples: int) -> tuple[tuple[int, int], ...]:
     gaps: list[tuple[int, int]] = []
     for note in annotations:
-        if not note.description.upper().startswith("BAD_ACQ_SKIP"):
+        if not _is_gap(note):
             continue
         start = max(0, round(note.onset_s * sfreq))
         stop = min(n_samples, round((note.onset_s + note.duration_s) * sfreq))

@@ -126,12 +126,19 @@ def test_a_recording_has_samples_stamps_markers_and_a_description(tmp_path):
 def test_a_killed_recorder_has_left_all_that_was_flushed(tmp_path):
     """Nothing is closed: the files are those of a program that was killed now."""
     rec = recorder(tmp_path)
-    Feed(rec).send(0, 512)
+    feed = Feed(rec)
+    feed.send(0, 100, markers=(Marker("annotation", BEGUN_S + 20 / SFREQ, {"description": "sz", "duration": 0.5}),))
+    feed.send(200, 512)
     path = tmp_path / "sub-S1_ses-a_task-rest_run-01_eeg.fif"
-    wait_for(lambda: rec.recorded().n_written == 512)
-    np.testing.assert_array_equal(recorded(path), np.arange(512))
+    wait_for(lambda: rec.recorded().n_written == 412)
+    np.testing.assert_array_equal(recorded(path), np.r_[np.arange(100), np.full(100, -1), np.arange(200, 512)])
+    killed = open_recording(path).annotations
     assert json.loads(path.with_suffix(".json").read_text())["IsComplete"] is False
     rec.close()
+    assert [(a.description, a.onset_s, a.duration_s) for a in killed if "SKIP" not in a.description] == [
+        ("sz", 20 / SFREQ, 0.5)
+    ]
+    assert [a.description for a in open_recording(path).annotations] == [a.description for a in killed]  # not twice
 
 
 @pytest.mark.parametrize("kind", ["loop", "seek", "clock_jump"])

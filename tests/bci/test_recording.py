@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import datetime
 import itertools
+import json
 import logging
 
 import edfio
@@ -13,6 +14,7 @@ import numpy as np
 import pytest
 
 from bci.errors import ChannelMismatch, RecordingError, SpecError, StreamLost, UsageError
+from bci.sources.base import Annotation
 from bci.sources.file_source import FileSource
 from bci.sources.recording import open_recording
 from bci.sources.units import common_unit, conversion
@@ -110,6 +112,27 @@ def test_acquisition_skips_are_gaps(tmp_path, volts):
 
 
 @pytest.mark.real
+def test_annotations_beside_a_file_that_has_none_are_checked(tmp_path, volts, caplog):
+    """Those of a recording that was killed; whoever wrote the lines, what is no annotation is passed over."""
+    path = write_fif(tmp_path / "sub-S1_task-live_run-01_eeg.fif", volts)
+    good = {"kind": "annotation", "description": "sz", "duration": 2, "onset": 0.5}
+    odd = [
+        good | {"onset": "0.5"},
+        good | {"onset": -1.0},
+        good | {"onset": float("nan")},
+        good | {"duration": True},
+        good | {"duration": 1e300},
+        good | {"description": ["sz"]},
+        good | {"kind": "end"},
+        [good],
+        3,
+    ]
+    lines = [json.dumps(record) for record in [*odd, good]] + ["[" * 100_000, "{", "x" * 300_000]
+    path.with_name("sub-S1_task-live_run-01_markers.jsonl").write_text("\n".join(lines))
+    assert open_recording(path).annotations == (Annotation(0.5, 2.0, "sz"),)
+    assert "lines are no JSON and are passed over" in caplog.text
+
+
 def test_meg_comes_in_femtotesla(data_dir):
     path = data_dir / "meg-eeg" / "sample_audvis_3.5s_raw.fif"
     raw = mne.io.read_raw(path, verbose="error")
