@@ -25,6 +25,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "run": ("apps.commands.run", "decode a live LSL stream or a board and publish the predictions over LSL"),
     "record": ("apps.commands.record", "record a live LSL stream or a board as it is received"),
     "demo": ("apps.commands.demo", "decode a simulated patient live with the shipped model, and show what it found"),
+    "monitor": ("apps.commands.monitor", "watch a session in a window: traces, probabilities, alarm, latency"),
     "decode": ("apps.commands.decode", "score a recording offline, faster than real time"),
     "score": ("apps.commands.score", "score detected seizures against a reference by the rules of SzCORE"),
     "verify": ("apps.commands.verify", "check a bundle's hashes and schema, and replay its golden run on an engine"),

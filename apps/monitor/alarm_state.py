@@ -28,6 +28,8 @@ class AlarmState:
 
     def __init__(self, now_s: float) -> None:
         self._began_s = now_s
+        self.process_ended = ""
+        """Why the session's process has ended; empty while it runs, or is not known."""
         self._found = False
         self.begin()
         self._shown = ("waiting", now_s)
@@ -132,6 +134,8 @@ class AlarmState:
             if self._lost is not None:
                 return "fault", (f"The session has ended: {self._ended}", "Nothing is watched."), math.nan
             return "ended", (f"The session has ended: {self._ended}.", "Nothing is watched."), math.nan
+        if self.process_ended:
+            return "fault", (f"bci run has ended: {self.process_ended}", "Nothing is watched."), math.nan
         if not self._found:
             name = session.name or "the session"
             if now_s - self._began_s < FIND_S:

@@ -51,9 +51,12 @@ class Feed:
         Name of the prediction stream; those of events, signal and features follow from it.
     stream : str or None, default=None
         Name of the stream that is decoded; None takes what the prediction stream says.
+    ended : callable or None, default=None
+        Says why the session that the monitor has started has ended; empty while it has not.
     """
 
-    def __init__(self, predictions: str, stream: str | None = None) -> None:
+    def __init__(self, predictions: str, stream: str | None = None, ended: Callable[[], str] | None = None) -> None:
+        self._ended = ended
         self._mailbox = Mailbox()
         self._stop = threading.Event()
         self._threads: dict[str, threading.Thread] = {}
@@ -74,6 +77,8 @@ class Feed:
             What is left after so long comes with the next call.
         """
         model.monitor_dropped = self._mailbox.n_dropped
+        if self._ended is not None:
+            model.on_session_process(self._ended())
         until = time.monotonic() + at_most_s
         while (letter := self._mailbox.take()) is not None:
             letter(model)

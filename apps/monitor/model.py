@@ -98,6 +98,10 @@ class MonitorModel:
         elif role == "features":
             self.spectrogram.connect(described)
 
+    def on_session_process(self, ended: str) -> None:
+        """Note why the session that the monitor has started has ended; empty while it runs."""
+        self._state.process_ended = printable(ended, 300)
+
     def on_signal(self, data: np.ndarray, stamps: np.ndarray) -> None:
         """Take samples of the decoder's own signal, shape (n_channels, n_samples), and their stamps."""
         self.traces.push(FILTERED, data, stamps)

@@ -28,3 +28,22 @@ class MonitorOptions:
     theme: str = "dark"
     screenshot: Path | None = None
     after_s: float = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """What the user chose to watch.
+
+    Parameters
+    ----------
+    stream : str
+        Name of the stream that is decoded; empty if the prediction stream says it.
+    predictions : str
+        Name of the prediction stream; empty takes that of the stream.
+    bundle : Path or None
+        Model that a session is started with; None attaches to one that runs.
+    """
+
+    stream: str
+    predictions: str
+    bundle: Path | None
