@@ -16,7 +16,7 @@ from typing import Any
 
 from bci.errors import StreamError
 
-STOP = "stop"
+STOP, ASK = "stop", "ask"
 _LEAVE_S = 2.0  # a child that hears that its pipe is closed leaves by itself
 _END_S = 3.0
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
@@ -73,6 +73,10 @@ class Child:
         if kind == "error":
             raise StreamError(f"The {self.name} process failed: {value}")
         return value
+
+    def ask(self) -> None:
+        """Ask for one more answer."""
+        self._pipe.send(ASK)
 
     def stop(self) -> None:
         """Ask the child to finish and send its last answer."""

@@ -179,15 +179,20 @@ def run(settings: Settings, progress: Callable[[str], None]) -> Report:
     """
     before = machine.describe()
     rows, notes = contenders(settings)
-    turns: dict[str, list[Turn]] = {contender.label: [] for contender in rows}
     with private_lsl():
-        for k in range(settings.n_rounds):
-            for contender in rows if k % 2 == 0 else rows[::-1]:
-                progress(f"round {k + 1} of {settings.n_rounds}: {contender.label}")
-                turns[contender.label].append(run_turn(contender, settings, settings.seed + k))
+        summaries = measure_all(rows, settings, progress)
     after = {**before, "load_average_after": machine.load(), "threads": settings.n_threads}
-    summaries = tuple(_row(contender, turns[contender.label]) for contender in rows)
     return Report(settings, summaries, tuple(notes), after)
+
+
+def measure_all(rows: list[Contender], settings: Settings, progress: Callable[[str], None]) -> tuple[Row, ...]:
+    """Measure contenders in turn, and in reverse order in every second round."""
+    turns: dict[str, list[Turn]] = {contender.label: [] for contender in rows}
+    for k in range(settings.n_rounds):
+        for contender in rows if k % 2 == 0 else rows[::-1]:
+            progress(f"round {k + 1} of {settings.n_rounds}: {contender.label}")
+            turns[contender.label].append(run_turn(contender, settings, settings.seed + k))
+    return tuple(_row(contender, turns[contender.label]) for contender in rows)
 
 
 def contenders(settings: Settings) -> tuple[list[Contender], list[str]]:

@@ -10,6 +10,7 @@ import numpy as np
 
 from apps.bench.children import reply, stop_event
 from apps.bench.workload import CHUNK_SAMPLES, SIGNAL, recording
+from bci.chunk import Signal
 
 LOOP_S = 30  # length of the noise that is sent again and again
 SPIN_S = 0.0005  # time.sleep wakes up to this late; the rest is spent looking at the clock
@@ -33,7 +34,15 @@ class Sent:
     pushed_s: np.ndarray
 
 
-def send(pipe: Connection, name: str, history_s: float, duration_s: float, seed: int) -> None:
+def send(
+    pipe: Connection,
+    name: str,
+    history_s: float,
+    duration_s: float,
+    seed: int,
+    signal: Signal = SIGNAL,
+    n_chunk: int = CHUNK_SAMPLES,
+) -> None:
     """Send `history_s` of the past at once, then `duration_s` at the pace of the clock.
 
     Chunks are due on an absolute schedule and stamped with the time when they were due, so a late chunk delays no
@@ -41,10 +50,12 @@ def send(pipe: Connection, name: str, history_s: float, duration_s: float, seed:
     """
     import pylsl
 
-    noise = np.ascontiguousarray(recording(round(LOOP_S * SIGNAL.sfreq), seed).T)
-    info = pylsl.StreamInfo(name, "EEG", SIGNAL.n_channels, SIGNAL.sfreq, "float32", name)
+    noise = np.ascontiguousarray(
+        recording(round(LOOP_S * signal.sfreq) // n_chunk * n_chunk, seed, signal.n_channels).T
+    )
+    info = pylsl.StreamInfo(name, "EEG", signal.n_channels, signal.sfreq, "float32", name)
     channels = info.desc().append_child("channels")
-    for label in SIGNAL.names:
+    for label in signal.names:
         channel = channels.append_child("channel")
         for key, value in (("label", label), ("type", "EEG"), ("unit", "uV")):
             channel.append_child_value(key, value)
@@ -54,15 +65,15 @@ def send(pipe: Connection, name: str, history_s: float, duration_s: float, seed:
     while not outlet.wait_for_consumers(0.2):
         if stopped.is_set() or time.monotonic() > waited_until:
             return
-    chunk_s = CHUNK_SAMPLES / SIGNAL.sfreq
+    chunk_s = n_chunk / signal.sfreq
     n_past, n_now = round(history_s / chunk_s), round(duration_s / chunk_s)
-    ages = (np.arange(CHUNK_SAMPLES) - (CHUNK_SAMPLES - 1)) / SIGNAL.sfreq
+    ages = (np.arange(n_chunk) - (n_chunk - 1)) / signal.sfreq
     first_s = pylsl.local_clock() + chunk_s
     due = first_s + chunk_s * np.arange(-n_past, n_now)
     pushed = np.zeros(n_now)
     for k, due_s in enumerate(due):
-        start = k * CHUNK_SAMPLES % len(noise)
-        rows, stamps = noise[start : start + CHUNK_SAMPLES], (due_s + ages).tolist()
+        start = k * n_chunk % len(noise)
+        rows, stamps = noise[start : start + n_chunk], (due_s + ages).tolist()
         if k >= n_past:
             time.sleep(max(0.0, due_s - pylsl.local_clock() - SPIN_S))
             while pylsl.local_clock() < due_s:

@@ -6,8 +6,9 @@ import argparse
 from collections.abc import Callable
 
 import numpy as np
-from scipy.signal import butter, sosfilt
+from scipy.signal import butter
 
+from apps.bench.mne_lsl_filter import BUFFER_S, mne_lsl_filter
 from apps.bench.report import Chart, Column, Report, Row, Table, Value, joined, numbers, whole
 from apps.bench.timing import Latencies, in_turn
 from bci.chunk import Signal
@@ -23,10 +24,10 @@ from bci.stages.registry import STAGES
 from bci.stages.resample import Resample
 from bci.stages.running_norm import RunningNorm
 from bci.stages.scale import Clip, RobustScale, Scale
+from bci.stages.stft import Stft
 
 CHANNELS, RATES, CHUNKS = (19.0, 64.0), (256.0, 1000.0), (10.0,)
 FEED_S = 10.0
-PEER_BUFFER_S = 10.0
 NAMES = tuple(name for name in electrode_positions() if name not in ("m1", "m2"))
 PIPELINE, PEER = "filter pipeline", "mne-lsl's filter"
 COLUMNS = (
@@ -58,6 +59,7 @@ def specs(signal: Signal) -> dict[str, StageSpec]:
         RobustScale((0.0,) * n, (20.0,) * n),
         RunningNorm(10.0),
         LogMel(512, 512, 16, 64, 0.5, 45.0),
+        Stft(512, 512, 16, 0.5, 45.0),
         ReportQuality(),
         InterpolateBad(),
         MaskBad(),
@@ -100,7 +102,7 @@ def bench(args: argparse.Namespace, progress: Callable[[str], None]) -> Report:
             "core: share of a core at this rate. sample: of one channel. A push that completes a frame or a hop costs "
             "more than others: see p99.",
             f"{PIPELINE}: gate, notch and band-pass. {PEER}: sosfilt for notch and band-pass with kept states, then "
-            f"numpy.roll of {PEER_BUFFER_S:g} s of samples and stamps, as StreamLSL does with what it has pulled.",
+            f"numpy.roll of {BUFFER_S:g} s of samples and stamps, as StreamLSL does with what it has pulled.",
         ),
     )
 
@@ -113,7 +115,7 @@ def _rows(signal: Signal, chunk: int, kinds: tuple[str, ...], seconds: float, se
     pipeline = PipelineSpec(signal, (Notch(50.0), Bandpass(1.0, 40.0)), Window(1.0, 1.0)).build()
     calls = {kind: _fed(known[kind].build(signal).process, noise, chunk) for kind in kinds}
     calls[PIPELINE] = _fed(pipeline.process, noise, chunk)
-    calls[PEER] = _fed(_peer(signal), noise, chunk)
+    calls[PEER] = _fed(mne_lsl_filter(signal, _peer_designs(signal.sfreq)), noise, chunk)
     found = in_turn(calls, seconds)
     labels = {name: joined([name, f"{signal.n_channels} ch", f"{signal.sfreq:g} Hz", f"{chunk}"]) for name in calls}
     return [Row(labels[name], _values(found[name], signal, chunk), ours=name != PEER) for name in calls]
@@ -144,24 +146,9 @@ def _fed(process: Callable[[np.ndarray], object], noise: np.ndarray, chunk: int)
     return call
 
 
-def _peer(signal: Signal) -> Callable[[np.ndarray], object]:
-    """Return what `mne_lsl.stream.StreamLSL` does with samples that it has pulled, for notch and band-pass."""
-    designs = [
-        butter(2, (48.5, 51.5), "bandstop", fs=signal.sfreq, output="sos"),
-        butter(4, (1.0, 40.0), "bandpass", fs=signal.sfreq, output="sos"),
+def _peer_designs(sfreq: float) -> list[np.ndarray]:
+    """Return notch and band-pass as mne-lsl designs them."""
+    return [
+        butter(2, (48.5, 51.5), "bandstop", fs=sfreq, output="sos"),
+        butter(4, (1.0, 40.0), "bandpass", fs=sfreq, output="sos"),
     ]
-    states = [np.zeros((len(sos), 2, signal.n_channels)) for sos in designs]
-    size = round(PEER_BUFFER_S * signal.sfreq)
-    buffer, stamps = np.zeros((size, signal.n_channels), np.float32), np.zeros(size)
-
-    def call(x: np.ndarray) -> object:
-        nonlocal buffer, stamps
-        data, n = x.T, x.shape[1]
-        for k, sos in enumerate(designs):
-            data, states[k] = sosfilt(sos, data, axis=0, zi=states[k])
-        buffer = np.roll(buffer, -n, axis=0)
-        stamps = np.roll(stamps, -n)
-        buffer[-n:] = data
-        return buffer
-
-    return call

@@ -89,8 +89,8 @@ def bench(args: argparse.Namespace, progress: Callable[[str], None]) -> Report:
         chart=Chart(("p50", "p99"), "streams", "way"),
         settings={"budget_ms": args.budget_ms, "duration_s": args.duration, "engine": report.name},
         notes=(
-            f"From when a chunk is due to its prediction; no LSL. most: {100 * SHARE:g} % inside the budget. {THREADS}: a "
-            f"thread for each stream, as bci run with several streams does. {LOOP}: one batch for each chunk's time.",
+            f"From when a chunk is due to its prediction; no LSL. most: {100 * SHARE:g} % inside the budget.",
+            f"{THREADS}: one for each stream, as in bci run with several. {LOOP}: one batch for each chunk's time.",
             gpu_needs,
         ),
     )

@@ -45,7 +45,7 @@ def network() -> nn.Module:
     return networks.network(networks.REFERENCE)
 
 
-def recording(n_samples: int, seed: int) -> np.ndarray:
+def recording(n_samples: int, seed: int, n_channels: int = SIGNAL.n_channels) -> np.ndarray:
     """Return noise that looks like EEG in amplitude, float32 (n_channels, n_samples), in µV."""
     rng = np.random.default_rng(seed)
-    return (AMPLITUDE_UV * rng.standard_normal((SIGNAL.n_channels, n_samples))).astype(np.float32)
+    return (AMPLITUDE_UV * rng.standard_normal((n_channels, n_samples))).astype(np.float32)

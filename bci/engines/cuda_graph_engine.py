@@ -101,7 +101,12 @@ class CudaGraphEngine:
 
     def keep_warm(self) -> None:
         """Replay the smallest graph on what stands in its input; see `bci.engines.base.WarmEngine`."""
-        self._graphs[self.sizes[0]].replay()
+        self.replay(1)
+
+    def replay(self, n_windows: int) -> None:
+        """Run the graphs that so many windows take, on what stands in their inputs, and wait for their end."""
+        for _, size in plan_batches(n_windows, self.sizes):
+            self._graphs[size].replay()
 
 
 class _Graph:
