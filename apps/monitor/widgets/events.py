@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-
 from PySide6.QtCore import QAbstractTableModel, QModelIndex, QPersistentModelIndex, QSize, Qt, Signal
 from PySide6.QtWidgets import QAbstractItemView, QComboBox, QHBoxLayout, QHeaderView, QTableView, QVBoxLayout, QWidget
 
 from apps.monitor.snapshot import EventPanel, EventRow
-from apps.monitor.widgets.labels import plain_label, set_text
+from apps.monitor.widgets.labels import plain_label, set_text, wall_text
 
 HEADS = ("time", "kind", "what")
 ALL = "all kinds"
@@ -43,7 +41,7 @@ class EventTable(QAbstractTableModel):
             return None
         row = self.rows[index.row()]
         if index.column() == 0:
-            return datetime.fromtimestamp(row.time + self.wall_offset_s).strftime("%H:%M:%S")
+            return wall_text(row.time + self.wall_offset_s)
         return row.kind if index.column() == 1 else row.text
 
     def headerData(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import math
+from datetime import datetime
 
 from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QLabel, QPushButton
@@ -43,6 +44,14 @@ def span(seconds: float) -> str:
     if whole < 3600:
         return f"{whole // 60} min {whole % 60:02d} s"
     return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+
+
+def wall_text(seconds: float, form: str = "%H:%M:%S") -> str:
+    """Return the wall clock of seconds since 1970; a dash for what is no time of a clock."""
+    try:
+        return datetime.fromtimestamp(seconds).strftime(form)
+    except (ValueError, OverflowError, OSError):  # a stamp from outside can be any number
+        return NOTHING
 
 
 def set_text(widget: QLabel | QPushButton, text: str) -> None:

@@ -154,7 +154,7 @@ class StateView(QWidget):
             since += f"   ·   alarm began {span(panel.onset_s)} ago"
         set_text(self.times, since)
         set_text(self.reasons, "\n".join(panel.reasons))
-        self._muted = panel.mute_left_s > 0
+        self._muted = panel.muted
         set_text(self.mute, f"Unmute ({span(panel.mute_left_s)} left)" if self._muted else "Mute")
         can = self._controls.can_control
         self.acknowledge.setEnabled(can and panel.alarm_on and not panel.acknowledged)

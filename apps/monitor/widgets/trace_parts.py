@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from datetime import datetime
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QEvent, QPointF, QRect, QRectF, QSize, Qt, Signal
@@ -23,7 +22,7 @@ from PySide6.QtWidgets import QSizePolicy, QToolTip, QWidget
 
 from apps.monitor.snapshot import Mark
 from apps.monitor.theme import Theme
-from apps.monitor.widgets.labels import plain_tip
+from apps.monitor.widgets.labels import plain_tip, wall_text
 from apps.monitor.widgets.picture import Picture
 
 if TYPE_CHECKING:
@@ -34,6 +33,7 @@ BAR_PX = 70.0
 TICK_ROOM_PX = 110
 STEPS_S = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 15.0, 30.0)
 UNITS = {"uV": "µV"}
+HELD = "HELD — not live (H goes on)"
 
 
 class TraceNames(QWidget):
@@ -111,6 +111,7 @@ class TraceCanvas(QWidget):
         self.scrolls = True
         self.marks: tuple[Mark, ...] = ()
         self.cursor_s = math.nan
+        self.is_held = False
         self.empty_text = ""
         self.setAttribute(Qt.WidgetAttribute.WA_OpaquePaintEvent)
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Expanding)
@@ -178,6 +179,8 @@ class TraceCanvas(QWidget):
             if not self.scrolls:
                 painter.fillRect(QRectF(self._x_px(self._panel.head), 0, 2, self.height()), QColor(self._theme.accent))
             self._draw_scale_bar(painter)
+            if self.is_held:
+                self._draw_banner(painter)
         painter.end()
 
     def bar(self) -> tuple[float, float]:
@@ -218,6 +221,15 @@ class TraceCanvas(QWidget):
         if math.isfinite(x):
             painter.setPen(QPen(QColor(self._theme.accent), 2, Qt.PenStyle.DashLine))
             painter.drawLine(QPointF(x, 0), QPointF(x, self.height()))
+
+    def _draw_banner(self, painter: QPainter) -> None:
+        """Say that this is not the present: decoding goes on."""
+        metrics = painter.fontMetrics()
+        width = metrics.horizontalAdvance(HELD) + 24
+        plate = QRectF((self.width() - width) / 2, self.height() - metrics.height() - 16, width, metrics.height() + 8)
+        painter.fillRect(plate, QColor(self._theme.selected))
+        painter.setPen(QColor(self._theme.text))
+        painter.drawText(plate, Qt.AlignmentFlag.AlignCenter, HELD)
 
     def _draw_scale_bar(self, painter: QPainter) -> None:
         value, height = self.bar()
@@ -276,8 +288,8 @@ class TimeAxis(QWidget):
         for i in range(first, last + 1):
             x = self._panel.x_of(i * step - self.wall_offset_s, self.scrolls) / self.devicePixelRatioF()
             if math.isfinite(x):
-                form = "%H:%M:%S" if step >= 1 else "%H:%M:%S.%f"
-                ticks.append((x, datetime.fromtimestamp(i * step).strftime(form)[: 8 if step >= 1 else 10]))
+                whole = math.floor(i * step + 1e-9)
+                ticks.append((x, wall_text(whole) + ("" if step >= 1 else f".{round((i * step - whole) * 10)}")))
         return ticks
 
     def paintEvent(self, event: QPaintEvent) -> None:

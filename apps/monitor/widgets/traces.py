@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import math
+from collections.abc import Iterable, Mapping
 
 from PySide6.QtCore import Signal
 from PySide6.QtGui import QAction
@@ -38,6 +39,7 @@ class TraceView(QWidget):
         self.setObjectName("panel")
         self.panel = panel
         self._generation = -1
+        self._bad: Mapping[str, str] = {}
         self.names, self.canvas = TraceNames(panel, theme), TraceCanvas(panel, theme)
         self.axis = TimeAxis(panel, theme)
         self.source, self.montage, self.motion = QComboBox(), QComboBox(), QComboBox()
@@ -69,6 +71,7 @@ class TraceView(QWidget):
         self.hold = QAction("Hold", self)
         self.hold.setCheckable(True)
         self.hold.setToolTip("Hold the picture; decoding goes on")
+        self.hold.toggled.connect(self._hold)
         for widget in (self.source, self.montage, self.motion, self.span):
             self.bar.addWidget(widget)
         self.bar.addAction(self.less)
@@ -136,25 +139,40 @@ class TraceView(QWidget):
         self.canvas.update()
 
     def show_time(self, stamp_s: float) -> None:
-        """Mark a time, if it is on the screen."""
+        """Hold the picture where a time is in the middle, and mark it; what is no longer kept is not there."""
         self.canvas.cursor_s = stamp_s
-        self.canvas.update()
+        self.hold.setChecked(True)
+        newest = self.panel.newest_s
+        self._hold_at(min(stamp_s + self.panel.span_s / 2, newest) if newest == newest else stamp_s)
 
-    def refresh(self, marks: tuple[Mark, ...], wall_offset_s: float, empty_text: str) -> None:
-        """Show what has come since the last call; nothing moves while the picture is held."""
-        if self.hold.isChecked():
-            return
-        painted = self.panel.paint()
-        whole = self._generation != self.panel.generation or marks is not self.canvas.marks
-        whole = whole or self.canvas.empty_text != empty_text
-        if self._generation != self.panel.generation:
-            self._generation = self.panel.generation
+    def refresh(self, marks: tuple[Mark, ...], bad: Mapping[str, str], wall_offset_s: float, empty_text: str) -> None:
+        """Show what has come since the last call."""
+        panel, canvas = self.panel, self.canvas
+        painted, other = panel.paint(), self._generation != panel.generation
+        if other:
+            self._generation = panel.generation
             self._refresh_choices()
-        self.canvas.marks, self.canvas.empty_text, self.axis.wall_offset_s = marks, empty_text, wall_offset_s
-        self.names.refresh()
+        if other or bad != self._bad:
+            self._bad = bad
+            self.names.refresh()
+        whole = other or marks != canvas.marks or empty_text != canvas.empty_text
+        canvas.marks, canvas.empty_text, self.axis.wall_offset_s = marks, empty_text, wall_offset_s
         if painted or whole:
-            self.canvas.refresh(whole)
+            canvas.refresh(whole)
             self.axis.refresh()
+
+    def _hold(self, held: bool) -> None:
+        if held:
+            self._hold_at(self.panel.newest_s)
+        else:
+            self.canvas.cursor_s = math.nan
+            self._hold_at(math.nan)
+
+    def _hold_at(self, stamp_s: float) -> None:
+        self.panel.hold(stamp_s)
+        self.canvas.is_held = self.hold.isChecked()
+        self.canvas.update()
+        self.axis.update()
 
     def _refresh_choices(self) -> None:
         for box, items, chosen in (
