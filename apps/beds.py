@@ -66,6 +66,7 @@ class _Ward:
         self._refused: list[str] = []  # streams that got no bed
         self._admissions: dict[str, _Admission] = {}
         self._published: list[str] = []
+        self._standby: Served | None = None
         self._stopped = threading.Event()
 
     def run(self, admitted: list[_Admission]) -> int:
@@ -83,9 +84,15 @@ class _Ward:
 
         args = self._args
         quiet_liblsl()
-        served = self._choices.adjust(
-            judged(serve(args.model, args.engine, args.precision, args.remeasure), args.quality, args.min_channels)
-        )
+        fallback = self._choices.build("{stream}").budget.fallback
+
+        def load(bundle: str) -> Served:
+            return judged(serve(bundle, args.engine, args.precision, args.remeasure), args.quality, args.min_channels)
+
+        served = self._choices.adjust(load(args.model))
+        if fallback is not None:
+            loaded = load(fallback)
+            self._standby = replace(loaded, engine=batched(loaded.engine))
         for admission in admitted:
             admission.outputs.check(served.bundle.decision)
         print_engine(served.engine_report)
@@ -164,7 +171,7 @@ class _Ward:
         finding = args.all_streams is not None
         settings = self._choices.build(out, duration_s=None if finding else args.duration, start_timeout_s=args.timeout)
         source = LslSource(admission.query, args.unit, args.timeout)
-        session = live_session(served, Input(admission.name, source), settings, admission.outputs)
+        session = live_session(served, Input(admission.name, source), settings, admission.outputs, self._standby)
         if options.control is not None or options.http is not None:
             print(f"{visible(admission.name)}:", flush=True)  # what comes next is about it
         with contextlib.ExitStack() as stack:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from apps.board_options import Input
@@ -10,6 +11,7 @@ from apps.outputs import Outputs
 
 if TYPE_CHECKING:
     from bci.control import Command
+    from bci.decoder import Decoder
     from bci.serving import Served
     from bci.session import Session, SessionSettings
 
@@ -27,7 +29,9 @@ def out_name(out: str | None, stream: str) -> str:
     return (out or DEFAULT_OUT).replace("{stream}", plain_name(stream))
 
 
-def live_session(served: Served, received: Input, settings: SessionSettings, outputs: Outputs) -> Session:
+def live_session(
+    served: Served, received: Input, settings: SessionSettings, outputs: Outputs, standby: Served | None = None
+) -> Session:
     """Return a session that publishes over LSL; nothing is opened yet.
 
     Parameters
@@ -39,6 +43,8 @@ def live_session(served: Served, received: Input, settings: SessionSettings, out
     settings : SessionSettings
     outputs : Outputs
         Receivers besides the LSL prediction stream.
+    standby : Served or None, default=None
+        Model of the budget's policy ``fallback_model``.
 
     Returns
     -------
@@ -47,7 +53,7 @@ def live_session(served: Served, received: Input, settings: SessionSettings, out
     Raises
     ------
     UsageError
-        If features are to be published and the model has none.
+        If features are to be published and the model has none, or the fallback model does not fit it.
     """
     import pylsl
 
@@ -57,7 +63,7 @@ def live_session(served: Served, received: Input, settings: SessionSettings, out
     from bci.sinks.signal_sink import SignalSink
 
     bundle, report = served.bundle, served.engine_report
-    decoder = served.decoder(pylsl.local_clock)
+    decoder = _decoder(served, standby, pylsl.local_clock)
     if outputs.recorder is not None:
         outputs.recorder.describe({"Decoder": {"bundle": bundle.name, "bundle_sha256": bundle.sha256}})
     return Session(
@@ -72,6 +78,19 @@ def live_session(served: Served, received: Input, settings: SessionSettings, out
         recorder=outputs.recorder,
         watches=(*outputs.watches, *received.watches),
     )
+
+
+def _decoder(served: Served, standby: Served | None, timer: Callable[[], float]) -> Decoder:
+    if standby is None:
+        return served.decoder(timer)
+    from bci.errors import SpecError, UsageError
+    from bci.fallback import FallbackDecoder
+
+    bundle = served.bundle
+    try:
+        return FallbackDecoder(bundle.pipeline.build(), served.engine, bundle.decision, timer, standby.decoder(timer))
+    except SpecError as error:
+        raise UsageError(str(error)) from error
 
 
 def session_commands(session: Session) -> dict[str, Command]:

@@ -1,4 +1,4 @@
-"""The options of a session about streams that are lost, overload, tolerances of the clock, and the rule of alarms."""
+"""The options of a session about lost streams, overload, tolerances of the clock, the rule of alarms, and budgets."""
 
 from __future__ import annotations
 
@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from bci.budget import BudgetSpec
     from bci.clock import ClockSpec
     from bci.serving import Served
     from bci.session import SessionSettings
 
 MAX_CONFIG_BYTES = 1 << 20
-TABLES = ("clock", "alarm")
+TABLES = ("clock", "alarm", "budget")
 
 
 def add_session_options(parser: argparse.ArgumentParser) -> None:
@@ -48,7 +49,8 @@ def add_config_option(options: argparse._ActionsContainer) -> None:
         "--config",
         type=Path,
         metavar="FILE",
-        help="TOML file with tolerances for gaps in its table [clock], and the model's rule for alarms in [alarm]",
+        help="TOML file with tolerances for gaps in its table [clock], the model's rule for alarms in [alarm], "
+        "and (bci run) what predictions may take in [budget]",
     )
 
 
@@ -105,7 +107,8 @@ def session_choices(args: argparse.Namespace) -> Choices:
     settings = {"reconnect_s": args.reconnect, "on_mismatch": args.on_mismatch, "overload": args.overload}
     if args.config is None:
         return Choices(settings)
-    return Choices(settings | {"clock": read_clock(args.config)}, read_alarm(args.config))
+    tables = {"clock": read_clock(args.config), "budget": read_budget(args.config)}
+    return Choices(settings | tables, read_alarm(args.config))
 
 
 def read_clock(file: Path) -> ClockSpec:
@@ -126,14 +129,31 @@ def read_clock(file: Path) -> ClockSpec:
         If the file cannot be read, or has a table or key that is unknown or of a wrong type.
     """
     from bci.clock import ClockSpec
+
+    return _read_record(file, "clock", ClockSpec)
+
+
+def read_budget(file: Path) -> BudgetSpec:
+    """Return what predictions may take: the table ``[budget]`` of a TOML file, fields of `bci.budget.BudgetSpec`.
+
+    Raises
+    ------
+    UsageError
+        If the file cannot be read, or the table does not hold together.
+    """
+    from bci.budget import BudgetSpec
+
+    return _read_record(file, "budget", BudgetSpec)
+
+
+def _read_record(file: Path, table: str, kind: type) -> Any:
     from bci.errors import SpecError, UsageError
     from bci.records import record_from_dict
 
     try:
-        clock: ClockSpec = record_from_dict(ClockSpec, read_tables(file).get("clock", {}), "[clock]")
+        return record_from_dict(kind, read_tables(file).get(table, {}), f"[{table}]")
     except SpecError as error:
         raise UsageError(f"{file}: {error}") from error
-    return clock
 
 
 def read_alarm(file: Path) -> dict[str, Any]:
@@ -217,6 +237,6 @@ def read_tables(file: Path) -> dict[str, Any]:
         raise UsageError(f"--config needs a TOML file that can be read, got {file}: {error}.") from error
     unknown = sorted(set(content) - set(TABLES))
     if unknown:
-        known = " and ".join(f"[{table}]" for table in TABLES)
-        raise UsageError(f"--config needs the tables {known}, got {', '.join(map(repr, unknown))} in {file}.")
+        known = ", ".join(f"[{table}]" for table in TABLES)
+        raise UsageError(f"--config needs tables out of {known}, got {', '.join(map(repr, unknown))} in {file}.")
     return content

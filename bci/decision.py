@@ -99,11 +99,17 @@ class Decision:
         Settings.
     hop_s : float
         Time between predictions, in seconds; the only clock there is.
+
+    Attributes
+    ----------
+    late : bool
+        Whether predictions come too late to be acted on: from the next one on, alarms are held in FAULT.
     """
 
     def __init__(self, spec: DecisionSpec, hop_s: float) -> None:
         self.spec = spec
         self.hop_s = hop_s
+        self.late = False
         self._keep = float(np.exp(-hop_s / spec.smoothing_s)) if spec.smoothing_s > 0 else 0.0
         self._watched = None if spec.alarm is None else spec.classes.index(spec.alarm.label)
         self._alarm = Alarm(spec.alarm, hop_s)
@@ -158,7 +164,7 @@ class Decision:
         if at_s is not None and self._at_s is not None:
             self.elapse(int((at_s - self._at_s) / self.hop_s + 1e-6))
         self._at_s = at_s
-        changed = self._alarm.step(level, trusted, settled)
+        changed = self._alarm.step(level, trusted and not self.late, settled)
         return Verdict(probabilities, self._alarm.now, changed, level, self._alarm.flags)
 
     def fault(self) -> str | None:

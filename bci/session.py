@@ -13,6 +13,7 @@ import numpy as np
 
 from bci.alarm_events import AlarmEvents
 from bci.anticipation import Anticipation
+from bci.budget_events import BudgetEvents
 from bci.chunk import Chunk
 from bci.clock import SampleClock
 from bci.connection import Connection
@@ -24,6 +25,7 @@ from bci.matching import channel_rows
 from bci.overload import Overload
 from bci.quality import bad_channel_events
 from bci.receivers import Receivers
+from bci.rehearsal import Rehearsal
 from bci.session_settings import SessionSettings
 from bci.sinks.base import Output, RawRecorder, SignalPublisher, Sink
 from bci.sources.base import Received, Source
@@ -99,6 +101,7 @@ class Session:
         hop_s = decoder.decision.hop_s
         self._overload = Overload(hop_s, round(hop_s * decoder.signal_in.sfreq), settings.overload)
         self.alarms = AlarmEvents(decoder.decision)
+        self._budget = BudgetEvents(settings.budget, decoder)
         self._status = Status(self.telemetry, decoder, identity, self.alarms, 0.0)
         self._clock_offset_s: float | None = None
 
@@ -162,7 +165,8 @@ class Session:
 
     def _loop(self) -> tuple[str, bool]:
         """Read and decode until the end; return why it came, and whether because the stream was lost."""
-        reader = Anticipation(self._link, self._decoder, self._settings.anticipation_s, self._now)
+        rehearsal = Rehearsal(self._decoder, self._info.signal, self._settings.clock)
+        reader = Anticipation(self._link, rehearsal, self._settings.anticipation_s, self._now)
         held: Received | None = None  # what waits until it is known whether more does
         ended = "stopped"
         while not self._stop.is_set():
@@ -242,6 +246,7 @@ class Session:
             self._watch()
             self._report_all(self.alarms.close("ended"))
             now = self._now()
+            self._report_all(self._budget.flush(now))
             self._report_status(now)
             self._report(Event("ended", now, {"reason": ended}))
             if self._link.lost:
@@ -257,6 +262,7 @@ class Session:
             n_skipped=self._decoder.n_skipped,
             longest_silence_s=self._link.longest_s,
             alarms=self.alarms.figures() if self._decoder.decision.spec.alarm else None,
+            budget=self._budget.figures(),
         )
 
     def _check_started(self, now: float) -> None:
@@ -309,7 +315,7 @@ class Session:
         data = received.data if self._rows is None else received.data[self._rows]
         items: Iterable[Chunk | Event] = self._timeline.take(data, received.times, received.received_s)
         since, end, can_skip = 0, 0, not more and self._overload.can_skip(n_samples)
-        if more or can_skip:
+        if more or can_skip or self._budget.one_by_one:
             items = list(self._overload.split(items))
             end = self._timeline.clock.next_sample
             since = end if more else 0
@@ -320,8 +326,7 @@ class Session:
                 continue
             if can_skip and self._overload.skips(end - item.first_sample, self._now() - began_s):
                 since, can_skip = self._overload.since(end), False
-            for prediction in self._decoder.push(item, since):
-                self._publish(prediction, received.received_s)
+            self._decode(item, since, received.received_s)
             pipeline = self._decoder.pipeline
             for event in bad_channel_events(pipeline.changes(), item, pipeline.n_in):
                 self._report(event)
@@ -329,6 +334,15 @@ class Session:
         if self._n_published > n_before and self.newest is not None and self.newest.published_s is not None:
             self._overload.note(self.newest.published_s - began_s, self._n_published - n_before)
         self._check_finite(self._settings.silence_s * self._decoder.signal_in.sfreq)
+
+    def _decode(self, chunk: Chunk, since: int, received_s: float) -> None:
+        """Publish what a chunk completes, without the windows that the budget leaves out."""
+        n_skipped = self._decoder.n_skipped
+        if self._budget.skips_next:
+            since = chunk.first_sample + chunk.n_samples
+        for prediction in self._decoder.push(chunk, since):
+            self._publish(prediction, received_s)
+        self._budget.skipped(self._decoder.n_skipped - n_skipped)
 
     def _turn(self, event: Event) -> None:
         """Let the decoder follow an event that stands before the next samples."""
@@ -348,6 +362,7 @@ class Session:
         for stage, seconds in output.stages_s().items():
             self.telemetry.time(stage, seconds)
         self._report_all(self.alarms.take(prediction, self._timeline.clock.speed))
+        self._report_all(self._budget.take(output, stamped=self._clock_offset_s is None))
 
     def _report_all(self, events: Iterable[Event]) -> None:
         for event in events:

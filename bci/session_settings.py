@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
+from bci.budget import BudgetSpec
 from bci.clock import ClockSpec
 from bci.errors import SpecError
 from bci.overload import Policy
@@ -34,6 +35,8 @@ class SessionSettings:
         What to do if another stream comes back than was lost: end with an error, or go on looking.
     overload : ``newest`` or ``all``, default="newest"
         Which windows are computed when there is no time for all; see `Overload`.
+    budget : BudgetSpec
+        What a prediction may take, and what is done when it takes longer.
     """
 
     name: str
@@ -45,6 +48,7 @@ class SessionSettings:
     reconnect_s: float | None = None
     on_mismatch: Literal["stop", "wait"] = "stop"
     overload: Policy = "newest"
+    budget: BudgetSpec = field(default_factory=BudgetSpec)
 
     def __post_init__(self) -> None:
         if self.duration_s is not None and not self.duration_s > 0:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from bci.alarm_events import AlarmEvents
 from bci.alarm_figures import Figures
+from bci.budget_events import BudgetFigures
 from bci.decoder import Decoder
 from bci.events import Event
 from bci.identity import Identity
@@ -38,6 +39,8 @@ class Summary:
         Longest time without samples that was reported as ``lost``, in seconds.
     alarms : Figures or None, default=None
         How the alarm did; None if nothing raises one.
+    budget : BudgetFigures or None, default=None
+        How the budget was kept; None if there is none.
     """
 
     latency: dict[str, Percentiles]
@@ -50,6 +53,7 @@ class Summary:
     n_skipped: int = 0
     longest_silence_s: float = 0.0
     alarms: Figures | None = None
+    budget: BudgetFigures | None = None
 
 
 class Status:

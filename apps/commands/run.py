@@ -15,6 +15,7 @@ from apps.service import write_summary
 from apps.session_options import Choices, add_session_options, session_choices
 
 if TYPE_CHECKING:
+    from bci.serving import Served
     from bci.session import Summary
 
 
@@ -152,11 +153,16 @@ def run_session(
     outputs = outputs or Outputs()
     received = received or Input(stream, LslSource(stream, resolve_timeout_s=timeout_s))
     quiet_liblsl()
-    served = choices.adjust(judged(serve(model, engine, precision, remeasure), quality, min_channels))
+
+    def load(bundle: str) -> Served:
+        return judged(serve(bundle, engine, precision, remeasure), quality, min_channels)
+
+    served = choices.adjust(load(model))
+    standby = None if settings.budget.fallback is None else load(settings.budget.fallback)
     bundle, report = served.bundle, served.engine_report
     outputs.check(bundle.decision)
     print_engine(report)
-    session = live_session(served, received, settings, outputs)
+    session = live_session(served, received, settings, outputs, standby)
     title = f"{stream} → {bundle.name} ({report.name}, {report.precision}) → {name}"
     drawing = ConsoleView(session, title, bundle.decision.classes) if view else contextlib.nullcontext()
     gc.freeze()  # what was loaded so far lives as long as the session

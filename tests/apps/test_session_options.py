@@ -11,7 +11,8 @@ import pytest
 import apps.session_options
 from apps.cli import main
 from apps.recording_options import build_recorder, recorder_in
-from apps.session_options import Choices, add_session_options, read_clock, session_choices, with_alarm
+from apps.session_options import Choices, add_session_options, read_budget, read_clock, session_choices, with_alarm
+from bci.budget import BudgetSpec
 from bci.chunk import Signal
 from bci.clock import ClockSpec
 from bci.errors import UsageError
@@ -124,8 +125,14 @@ def test_a_recording_numbers_samples_with_the_same_tolerances(tmp_path, monkeypa
         ("[clock]\nmax_fill_s = true", r"\[clock\]: max_fill_s must be float, got True"),
         ("[clock]\nmax_fill_s = -1", r"needs max_fill_s of at least 0 s, got -1"),
         ("clock = 3", r"\[clock\] needs a JSON object, got int"),
-        ("[clocks]\nmax_fill_s = 1", r"--config needs the tables \[clock\] and \[alarm\], got 'clocks' in "),
-        ("max_fill_s = 1", r"--config needs the tables \[clock\] and \[alarm\], got 'max_fill_s' in "),
+        (
+            "[clocks]\nmax_fill_s = 1",
+            r"--config needs tables out of \[clock\], \[alarm\], \[budget\], got 'clocks' in ",
+        ),
+        ("max_fill_s = 1", r"--config needs tables out of \[clock\], \[alarm\], \[budget\], got 'max_fill_s' in "),
+        ("[budget]\ntotal = 3", r"a\.toml: \[budget\] has unknown fields total\. Known: receive_ms, "),
+        ("[budget]\ntotal_ms = 0", r"a\.toml: A budget needs total_ms above 0 ms, got 0"),
+        ("[budget]\npolicy = 'wait'", r"\[budget\]: policy must be .*skip_window.* got 'wait'"),
         ("[clock", r"--config needs a TOML file that can be read, got .*a\.toml: "),
     ],
 )
@@ -133,7 +140,16 @@ def test_a_file_that_does_not_fit_is_refused(tmp_path, text, message):
     file = tmp_path / "a.toml"
     file.write_text(text)
     with pytest.raises(UsageError, match=message):
-        read_clock(file)
+        read_clock(file), read_budget(file)
+
+
+def test_a_budget_reaches_the_session(tmp_path):
+    file = tmp_path / "a.toml"
+    file.write_text('[budget]\ntotal_ms = 50\nengine_ms = 10.5\npolicy = "widen_hop"\nmisses = 2\n')
+    wanted = BudgetSpec(total_ms=50.0, engine_ms=10.5, policy="widen_hop", misses=2)
+    assert choices("--config", str(file)).build("out").budget == wanted
+    file.write_text("[clock]\n")
+    assert choices("--config", str(file)).build("out").budget == choices().build("out").budget == BudgetSpec()
 
 
 def test_a_file_that_cannot_be_read_is_refused(tmp_path, monkeypatch):
