@@ -161,6 +161,7 @@ class SampleClock:
         self._period_s = 1.0 / (speed * self.sfreq)
         self._forget = float(np.exp(-self._period_s / JITTER_MEMORY_S))
         self._forget_start = float(np.exp(-self._period_s / START_MEMORY_S))
+        self._fading = np.empty(0)  # weights of the last read's samples, while reads are of one length
         self._rate.restart()
 
     def resume_at(self, time_s: float) -> None:
@@ -202,10 +203,12 @@ class SampleClock:
         breaks: list[Break] = []
         if times.size == 0:
             return chunks, breaks
-        late = np.diff(times, prepend=times[0]) - self._period_s
+        late = np.empty(len(times))
+        np.subtract(times[1:], times[:-1], out=late[1:])
+        late[1:] -= self._period_s
         late[0] = 0.0 if self._last_s is None else times[0] - self._last_s - self._spacing_s
         start = judged = 0
-        suspects = deque(np.flatnonzero(np.abs(late) > 0.5 * self._period_s).tolist())
+        suspects = deque((np.abs(late) > 0.5 * self._period_s).nonzero()[0].tolist())
         while suspects:
             i = suspects.popleft()
             self._learn(late[judged:i])  # what came before this sample, and nothing after it, says what is irregular
@@ -294,8 +297,9 @@ class SampleClock:
         n = len(late)
         if n == 0:
             return
-        ages = np.arange(n - 1, -1, -1)
-        recent = float((np.minimum(np.abs(late), MAX_JITTER_S) * self._forget**ages).max())
+        if len(self._fading) != n:
+            self._fading = self._forget ** np.arange(n - 1, -1, -1)
+        recent = float((np.minimum(np.abs(late), MAX_JITTER_S) * self._fading).max())
         self._jitter_s = max(recent, self._jitter_s * self._forget**n)
         self._assumed_s *= self._forget_start**n
         self._n_seen += n

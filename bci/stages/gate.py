@@ -123,9 +123,10 @@ class InvalidRuns:
         """
         if chunk.n_samples == 0 or chunk.filled is not None:
             return []
-        invalid = ~np.isfinite(chunk.data).all(axis=0)
-        if not self._n_invalid and not invalid.any():
+        finite = np.isfinite(chunk.data)
+        if not self._n_invalid and finite.all():
             return []
+        invalid = ~finite.all(axis=0)
         events: list[Event] = []
         changes = np.flatnonzero(np.diff(invalid)) + 1
         for start, stop in itertools.pairwise([0, *changes.tolist(), chunk.n_samples]):
