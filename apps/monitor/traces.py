@@ -225,11 +225,21 @@ class TracePanel:
     def connect(self, source: str, described: Described) -> None:
         """Begin with a stream, also if it comes again with other channels; the filtered one is shown first."""
         if not described.labels:
-            self._sources.pop(source, None)
+            self._forget(source)
             return
         self._sources[source] = _Source(described)
         if source == self.source or source == FILTERED or not self.source:
             self.choose_source(source)
+
+    def _forget(self, source: str) -> None:
+        """Show no stream that has no channels any more."""
+        self._sources.pop(source, None)
+        if source == self.source:
+            self.source, self._raster = "", None
+            if self.sources:
+                self.choose_source(self.sources[0])
+            else:
+                self._renew()
 
     def push(self, source: str, data: np.ndarray, stamps: np.ndarray) -> None:
         """Take the next samples of a stream, shape (n_channels, n_samples); those of other channels are dropped."""

@@ -1,0 +1,400 @@
+"""What the panels paint: traces in their montage, spectrogram, maps; and the order and colours of all that."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from apps.monitor.colours import MAPS, colour_map
+from apps.monitor.described import Described
+from apps.monitor.draw import TraceColours
+from apps.monitor.maps import MapPanel, band_power_db, sensor_places
+from apps.monitor.model import MonitorModel
+from apps.monitor.montage import clinical_order, montages
+from apps.monitor.spectrogram import SpectrogramPanel
+from apps.monitor.traces import TracePanel
+from bci.errors import SpecError
+from bci.stages.electrodes import electrode_positions
+from bci.stages.montages import TEN_TWENTY_19
+from tests.apps.monitor_feeding import SFREQ, Clock, features, running, signal
+
+LABELS = ("F3", "C3", "P3", "O1")
+STAMPS = 100 + np.arange(2560) / SFREQ
+
+
+def noise(n_channels=4, n=2560, seed=0):
+    return np.random.default_rng(seed).normal(0, 20, (n_channels, n)).astype(np.float32)
+
+
+def traces(data, source="filtered", labels=LABELS, **size):
+    panel = TracePanel(**{"width_px": 100, "height_px": 80} | size)
+    panel.connect(source, signal(labels))
+    for start in range(0, data.shape[1], 300):
+        part = data[:, start : start + 300]
+        panel.push(source, part, STAMPS[start : start + part.shape[1]])
+        panel.paint()
+    return panel
+
+
+# --- traces -----------------------------------------------------------------------------------------------------------
+
+
+def test_montages_of_the_same_samples():
+    """Switching builds the image anew from what is kept: the same as if it had been chosen before."""
+    data = noise()
+    late = traces(data)
+    assert late.names == LABELS
+    late.choose_montage("double banana")
+    late.paint()
+    assert late.names == ("F3–C3", "C3–P3", "P3–O1")
+    early = TracePanel(100, 80)
+    early.connect("filtered", signal(LABELS))
+    early.choose_montage("double banana")
+    early.push("filtered", data, STAMPS)
+    early.paint()
+    np.testing.assert_array_equal(late.image, early.image)
+    late.choose_montage("average reference")
+    assert late.names == LABELS
+
+
+def test_a_montage_subtracts():
+    found = montages(LABELS, electric=True)
+    data = np.array([[1.0], [3.0], [np.nan], [8.0]])
+    np.testing.assert_array_equal(found["double banana"].apply(data)[0], [-2.0])
+    np.testing.assert_array_equal(found["average reference"].apply(data)[:, 0], [-3.0, -1.0, np.nan, 4.0])
+    np.testing.assert_array_equal(found["average reference"].apply(data, bad=[3])[:, 0], [-1.0, 1.0, np.nan, 6.0])
+    assert list(montages(("F3-C3", "C3-P3"), electric=True)) == ["as published"]
+    assert list(montages(LABELS, electric=False)) == ["as published"]
+
+
+@pytest.mark.parametrize(
+    ("labels", "order"),
+    [
+        (("O2", "Cz", "EEG Fp1-REF", "T7", "F3"), (2, 4, 3, 1, 0)),
+        (("PO4", "AF3", "Cz", "F3", "O2", "aux"), (1, 3, 2, 0, 4, 5)),
+        (("x", "y", "F3"), (0, 1, 2)),
+        ((), ()),
+    ],
+)
+def test_clinical_order(labels, order):
+    assert tuple(clinical_order(labels)) == order
+
+
+def test_raw_traces_come_into_their_lanes_and_filtered_ones_stay():
+    data = noise() + np.array([[300.0], [-4000.0], [0.0], [50.0]], np.float32)
+    panel = traces(data, "raw")
+    for i in range(4):
+        rows = np.flatnonzero((panel.image[:, :50] != TraceColours().background).any(axis=1))
+        assert np.abs(rows - panel.lane_y(i)).min() < 2
+    assert traces(noise())._offsets.tolist() == [0, 0, 0, 0]
+
+
+def test_bad_traces_are_grey():
+    panel = traces(noise())
+    panel.set_colours(TraceColours(background=0xFF000000, good=0xFFFFFFFF, bad=0xFF555555))
+    panel.choose_montage("double banana")
+    panel.set_bad({"O1": "flat"})
+    panel.paint()
+    assert panel.bad == {"P3–O1": "O1: flat"}
+    for i, colour in enumerate((0xFFFFFFFF, 0xFFFFFFFF, 0xFF555555)):
+        middle = round(panel.lane_y(i))
+        assert (panel.image[middle - 3 : middle + 3] == colour).any()
+
+
+def test_times_and_places_agree_in_both_modes():
+    panel = traces(noise(n=1000))
+    for scroll in (True, False):
+        for stamp in (100.5, 102.0, 103.8):
+            assert panel.time_at(panel.x_of(stamp, scroll), scroll) == pytest.approx(stamp)
+        assert math.isnan(panel.x_of(90.0, scroll))
+        assert math.isnan(panel.x_of(200.0, scroll))
+    assert panel.x_of(panel.newest_s - 1e-6, True) == pytest.approx(100, abs=0.01)
+    assert math.isnan(panel.time_at(0, True))
+    full = traces(noise())
+    assert full.time_at(full.head, False) < full.time_at(full.head - 1, False)
+
+
+def test_another_size_span_or_source_begins_another_image():
+    panel = traces(noise())
+    generation = panel.generation
+    panel.resize(50, 40)
+    assert panel.image.shape == (40, 50)
+    panel.resize(50, 40)
+    assert panel.generation == generation + 1
+    panel.resize(0, -3)
+    assert panel.image.shape == (1, 1)
+    panel.set_span(0.1)
+    assert panel.span_s == 1.0
+    panel.set_span(1e9)
+    assert panel.span_s == 60.0
+    panel.connect("raw", signal(("A", "B"), unit="fT"))
+    assert (panel.source, panel.sources) == ("filtered", ("filtered", "raw"))
+    panel.choose_source("raw")
+    assert (panel.names, panel.unit, panel.scale) == (("A", "B"), "fT", 3000.0)
+
+
+def test_a_stream_that_comes_again_with_other_channels_is_shown():
+    panel = traces(noise())
+    panel.connect("filtered", signal(("A", "B", "C")))
+    panel.push("filtered", noise(), STAMPS)
+    assert not panel.paint()
+    panel.push("filtered", noise(3), STAMPS)
+    assert panel.paint()
+    assert panel.names == ("A", "B", "C")
+    panel.connect("filtered", signal(()))
+    assert (panel.names, panel.sources) == ((), ())
+    assert (panel.image == TraceColours().background).all()
+
+
+def test_nothing_and_nonsense_are_painted():
+    data = noise()
+    data[0] = np.nan
+    data[1, ::7] = 1e6
+    data[2, 100:300] = -np.inf
+    panel = traces(data)
+    panel.set_scale(1e-9)
+    panel.paint()
+    panel.set_scale(1e9)
+    panel.paint()
+    empty = TracePanel(10, 10)
+    assert not empty.paint()
+    assert (empty.names, empty.unit, empty.bad, empty.sources, empty.montages) == ((), "", {}, (), ())
+    irregular = TracePanel(10, 10)
+    irregular.connect("raw", signal(("A",), sfreq=0.0))
+    irregular.push("raw", noise(1, 50), np.arange(50.0))
+    assert irregular.paint()
+
+
+@pytest.mark.parametrize(
+    ("do", "message"),
+    [
+        (lambda p: p.set_scale(0), "A lane needs a height above 0 uV, got 0"),
+        (lambda p: p.choose_source("x"), "Traces can show filtered, got 'x'"),
+        (lambda p: p.choose_montage("x"), "These channels can be shown as published, .* got 'x'"),
+    ],
+)
+def test_choices_that_there_are_not_are_refused(do, message):
+    with pytest.raises(SpecError, match=message):
+        do(traces(noise()))
+
+
+def test_a_fast_replay_keeps_its_span():
+    clock = Clock()
+    model = running(clock, speed="4")
+    model.on_stream("signal", signal(LABELS, fields={"speed": "4"}))
+    stamps = 100 + np.arange(40 * 1024) / (4 * SFREQ)
+    model.on_signal(noise(4, len(stamps)), stamps)
+    model.traces.set_span(30)
+    model.traces.paint()
+    assert np.isfinite(model.traces.time_at(0, True))
+
+
+# --- spectrogram ------------------------------------------------------------------------------------------------------
+
+
+def spectrogram(frames, stamps):
+    panel = SpectrogramPanel(span_s=4.0)
+    panel.connect(features(("F3", "C4"), n_mels=4))
+    panel.set_range(0, 255)
+    for k in range(len(stamps)):
+        panel.push(frames[:, k : k + 1], stamps[k : k + 1])
+        panel.paint()
+    return panel
+
+
+def test_the_image_is_the_features_highest_band_on_top():
+    stamps = 50 + np.arange(100) / 16
+    frames = np.arange(8.0)[:, None] * 10 + (np.arange(100) % 7)[None]
+    panel = spectrogram(frames, stamps)
+    panel.choose("C4")
+    assert panel.image.shape == (4, 64)
+    wanted = panel.colours[np.rint(frames[4:, -64:]).astype(int)][::-1]
+    shown = np.concatenate([panel.image[:, panel.head :], panel.image[:, : panel.head]], axis=1)
+    np.testing.assert_array_equal(shown, wanted)
+    panel.choose("all channels")
+    assert panel.image[0, 0] == panel.colours[round(float(frames[[3, 7], -64].mean()))]
+    assert panel.x_of(stamps[-1], True) == pytest.approx(63)
+    assert panel.time_at(63, True) == pytest.approx(stamps[-1])
+    assert panel.choices[:3] == ("all channels", "left hemisphere", "right hemisphere")
+
+
+def test_painting_piece_by_piece_is_painting_at_once():
+    stamps = 50 + np.arange(90) / 16
+    stamps[40:] += 1.0
+    frames = np.random.default_rng(3).uniform(0, 255, (8, 90))
+    frames[2, 7] = np.nan
+    pieces, whole = spectrogram(frames, stamps), SpectrogramPanel(span_s=4.0)
+    whole.connect(features(("F3", "C4"), n_mels=4))
+    whole.set_range(0, 255)
+    whole.push(frames, stamps)
+    whole.paint()
+    np.testing.assert_array_equal(pieces.image, whole.image)
+    assert (whole.image == whole.background).all(axis=0).sum() == 14
+
+
+def test_the_range_follows_the_first_second_then_stays():
+    panel = SpectrogramPanel(span_s=4.0)
+    panel.connect(features(("F3",), n_mels=4))
+    panel.push(np.full((4, 20), 33.0), 1 + np.arange(20) / 16)
+    panel.paint()
+    chosen = panel.range_db
+    assert chosen[0] <= 33 <= chosen[1]
+    panel.push(np.full((4, 20), 90.0), 3 + np.arange(20) / 16)
+    panel.paint()
+    assert panel.range_db == chosen
+
+
+@pytest.mark.parametrize("labels", [(), ("C3", "C4"), ("C3@mel00", "C3@mel01", "C4@mel00")])
+def test_features_of_another_kind_show_nothing(labels):
+    panel = SpectrogramPanel()
+    panel.connect(Described("x", "Features", labels, sfreq=16.0))
+    panel.push(np.zeros((len(labels), 5)), np.arange(5.0))
+    assert not panel.paint()
+    assert panel.choices == ()
+
+
+@pytest.mark.parametrize(
+    ("do", "message"),
+    [
+        (lambda p: p.choose("Oz"), "The spectrogram can show nothing yet, got 'Oz'"),
+        (lambda p: p.set_range(3, 3), "need a range of dB with low below high, got 3 to 3"),
+    ],
+)
+def test_what_the_spectrogram_cannot_show_is_refused(do, message):
+    with pytest.raises(SpecError, match=message):
+        do(SpectrogramPanel())
+
+
+# --- maps -------------------------------------------------------------------------------------------------------------
+
+
+def test_the_map_has_its_peak_where_the_power_is():
+    panel = MapPanel()
+    panel.connect(signal(TEN_TWENTY_19))
+    assert panel.kind == "alpha"
+    data = noise(19, 512)
+    data[TEN_TWENTY_19.index("C3")] += 200 * np.sin(2 * np.pi * 10 * np.arange(512) / SFREQ).astype(np.float32)
+    panel.push(data, STAMPS[:512])
+    assert panel.paint(1.0)
+    assert not panel.paint(1.05)
+    levels = [[np.flatnonzero(panel.colours == pixel).max(initial=-1) for pixel in row] for row in panel.image]
+    row, column = np.argwhere(np.equal(levels, np.max(levels))).mean(axis=0) / len(panel.image)
+    x, y = panel.positions[panel.names.index("C3")]
+    assert math.hypot(column - x, row - y) < 0.08
+    assert panel.image[0, 0] == 0
+    assert x < 0.4
+
+
+def test_a_bad_channel_is_left_out():
+    panel = MapPanel()
+    panel.connect(signal(TEN_TWENTY_19))
+    panel.choose("potential")
+    data = np.zeros((19, 10), np.float32)
+    data[4] = 500
+    panel.push(data, STAMPS[:10])
+    panel.paint(0.0)
+    assert panel.range[1] > 400
+    panel.set_bad({TEN_TWENTY_19[4]: "railing"})
+    panel.choose("potential")
+    panel.paint(1.0)
+    assert panel.range[1] < 1
+
+
+def meg(n_sites=102, unit="fT"):
+    """A helmet of sensors in millimetres, not around the origin; pairs of gradiometers share a place."""
+    at = np.linspace(0, 1, n_sites)
+    polar, azimuth = 1.9 * np.sqrt(at), 2.4 * np.arange(n_sites)
+    places = np.stack([np.sin(polar) * np.cos(azimuth), np.sin(polar) * np.sin(azimuth), np.cos(polar)], axis=1)
+    places = 100 * places + [3.0, -10.0, 40.0]
+    labels = tuple(f"MEG{i:04d}" for i in range(n_sites * 3))
+    units = tuple(np.tile(["fT/cm", "fT/cm", "fT"], n_sites).tolist())
+    return Described("meg", "MEG", labels, units, ("",) * len(labels), 1000.0, np.repeat(places, 3, axis=0))
+
+
+def test_306_sensors_give_a_field_and_a_gradient_map():
+    panel = MapPanel()
+    panel.connect(meg())
+    assert panel.kinds == ("gradient (pairs)", "field")
+    panel.choose("field")
+    assert (len(panel.names), panel.unit) == (102, "fT")
+    direction = sensor_places(meg())[2::3]
+    data = np.zeros((306, 4), np.float32)
+    data[2::3] = (direction @ [1.0, 0.0, 0.0])[:, None] * 100
+    panel.push(data, np.arange(4) / 1000)
+    assert panel.paint(0.0)
+    middle = len(panel.image) // 2
+    left, right = panel.image[middle, 10], panel.image[middle, -11]
+    assert list(panel.colours).index(left) < 60
+    assert list(panel.colours).index(right) > 196
+    panel.choose("gradient (pairs)")
+    data[0::3], data[1::3] = 3, 4
+    panel.push(data, 1 + np.arange(4) / 1000)
+    assert panel.paint(1.0)
+    assert panel.range == pytest.approx((4.5, 5.5))
+
+
+def test_without_places_there_is_no_map_and_it_is_said():
+    panel = MapPanel()
+    assert panel.why_empty == "No signal yet."
+    panel.connect(signal(("a", "b", "c", "d", "e")))
+    assert panel.why_empty == "A map needs at least 4 channels with known places."
+    assert not panel.paint(0.0)
+    flat = np.array([[0, 0, 1.0], [1, 0, 1], [0, 1, 1], [1, 1, 1], [2, 1, 1]])
+    panel.connect(signal(("a", "b", "c", "d", "e"), positions=flat))
+    assert panel.kinds == ()
+    with pytest.raises(SpecError, match="The map can show nothing yet, got 'alpha'"):
+        panel.choose("alpha")
+
+
+def test_places_of_a_head_that_is_not_at_the_origin_are_its_directions():
+    wanted = np.array([electrode_positions()[name.lower()] for name in TEN_TWENTY_19])
+    moved = signal(TEN_TWENTY_19, positions=90 * wanted + [5.0, 20.0, -30.0])
+    np.testing.assert_allclose(sensor_places(moved), wanted, atol=1e-9)
+
+
+def test_band_power_is_that_of_a_sine():
+    t = np.arange(512) / SFREQ
+    data = np.stack([10 * np.sin(2 * np.pi * 10 * t), 10 * np.sin(2 * np.pi * 20 * t)])
+    np.testing.assert_allclose(band_power_db(data, SFREQ, 8, 13), [10 * np.log10(50), -60.0], atol=0.1)
+
+
+def test_values_that_are_no_numbers_leave_the_map_as_it_is():
+    panel = MapPanel()
+    panel.connect(signal(TEN_TWENTY_19))
+    panel.push(np.full((19, 512), np.nan), STAMPS[:512])
+    assert not panel.paint(0.0)
+
+
+def test_the_map_takes_the_filtered_signal_or_the_one_with_places():
+    clock = Clock()
+    model = MonitorModel(clock)
+    model.on_stream("raw", signal(TEN_TWENTY_19))
+    assert model.maps.kinds
+    model.on_stream("signal", signal(("a", "b", "c", "d")))
+    assert model.maps.kinds == ()
+    model.on_stream("raw", signal(TEN_TWENTY_19))
+    assert model.maps.kinds
+    model.on_raw(noise(19), STAMPS)
+    assert model.maps.paint(0.0)
+
+
+# --- colours ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", MAPS)
+def test_colour_maps_rise_evenly_in_lightness(name):
+    """Perceptually uniform, so that they are read without seeing hues; the signed one is lightest in the middle."""
+    colours = colour_map(name)
+    assert (colours >> 24 == 0xFF).all()
+    colours = colours[::8]  # 8 bits per colour are too coarse for single steps
+    rgb = np.stack([(colours >> shift) & 0xFF for shift in (16, 8, 0)], axis=1) / 255
+    linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
+    y = linear @ [0.2126, 0.7152, 0.0722]
+    lightness = np.where(y > 0.008856, 116 * np.cbrt(y) - 16, 903.3 * y)
+    steps = np.diff(lightness[:16] if name == "signed" else lightness)
+    assert steps.min() > 0
+    assert steps.max() < 2.5 * steps.mean()
+    if name == "signed":
+        assert np.diff(lightness[16:]).max() < 0
