@@ -154,10 +154,12 @@ class SpectrogramPanel:
 
     def paint(self) -> bool:
         """Paint what is new into `image`; return whether that is anything."""
-        waiting = list(self._waiting)
+        waiting, generation = list(self._waiting), self.generation
         self._waiting.clear()
         for data, stamps in waiting:
             self._append(self._mean(data), stamps)
+            if self.generation != generation:
+                break  # it was made anew from all that has come
         return bool(waiting)
 
     # --- inside -----------------------------------------------------------------------------------------------------
