@@ -144,6 +144,8 @@ def stylesheet(theme: Theme) -> str:
     return f"""
 * {{ font-size: {SMALLEST_TEXT_PT}pt; color: {theme.text}; }}
 QMainWindow, QDialog, QMenuBar, QStatusBar {{ background: {theme.window}; }}
+QStatusBar::item {{ border: none; }}
+QSizeGrip {{ width: 0; height: 0; }}
 QMainWindow::separator {{ background: {theme.window}; width: 6px; height: 6px; }}
 QWidget#panel, QScrollArea, QScrollArea > QWidget > QWidget {{ background: {theme.panel}; border: none; }}
 QLabel {{ background: transparent; }}
@@ -167,13 +169,15 @@ QPushButton:disabled, QComboBox:disabled, QDoubleSpinBox:disabled {{
 QToolBar {{ background: {theme.panel}; border: none; spacing: 6px; padding: 4px; }}
 QToolButton {{ background: transparent; border: 1px solid transparent; border-radius: 5px; padding: 4px 8px; }}
 QToolButton:hover, QToolButton:focus {{ border-color: {theme.accent}; }}
-QToolButton:checked {{ background: {theme.selected}; }}
+QToolButton {{ color: {theme.faint}; }}
+QToolButton:checked {{ color: {theme.text}; background: {theme.field}; }}
 QComboBox QAbstractItemView {{ background: {theme.panel}; selection-background-color: {theme.selected};
     selection-color: {theme.text}; border: 1px solid {theme.line}; }}
 QTableView, QListWidget {{ background: {theme.panel}; border: none; gridline-color: {theme.panel};
     selection-background-color: {theme.selected}; selection-color: {theme.text}; outline: none; }}
 QTableView:focus, QListWidget:focus {{ border: 1px solid {theme.accent}; }}
 QHeaderView::section {{ background: {theme.window}; color: {theme.faint}; border: none; padding: 4px 6px; }}
+QTabBar {{ qproperty-drawBase: 0; }}
 QTabBar::tab {{ background: {theme.window}; color: {theme.faint}; padding: 6px 12px; border: none; }}
 QTabBar::tab:selected {{ background: {theme.panel}; color: {theme.text}; border-bottom: 2px solid {theme.accent}; }}
 QToolTip {{ background: {theme.field}; color: {theme.text}; border: 1px solid {theme.line}; padding: 4px; }}

@@ -104,6 +104,7 @@ class MonitorWindow(QMainWindow):
         self.events.chosen.connect(self.jump)
         self.probabilities.span_chosen.connect(self._set_curve_span)
         self._set_curve_span(self.probabilities.span_s)
+        self.setMinimumSize(320, 360)
         self.resize(1500, 940)
         self._timer = QTimer(self)
         self._timer.setTimerType(Qt.TimerType.PreciseTimer)

@@ -6,7 +6,7 @@ from PySide6.QtCore import QAbstractTableModel, QModelIndex, QPersistentModelInd
 from PySide6.QtWidgets import QAbstractItemView, QComboBox, QHBoxLayout, QHeaderView, QTableView, QVBoxLayout, QWidget
 
 from apps.monitor.snapshot import EventPanel, EventRow
-from apps.monitor.widgets.labels import plain_label, set_text, wall_text
+from apps.monitor.widgets.labels import as_panel, plain_label, set_text, wall_text
 
 HEADS = ("time", "kind", "what")
 ALL = "all kinds"
@@ -60,7 +60,7 @@ class EventView(QWidget):
 
     def __init__(self) -> None:
         super().__init__()
-        self.setObjectName("panel")
+        as_panel(self)
         self.table = EventTable()
         self._panel = EventPanel(version=-1)
         self._wall_offset_s = 0.0

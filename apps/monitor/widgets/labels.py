@@ -7,9 +7,15 @@ import math
 from datetime import datetime
 
 from PySide6.QtCore import Qt
-from PySide6.QtWidgets import QLabel, QPushButton
+from PySide6.QtWidgets import QLabel, QPushButton, QWidget
 
 NOTHING = "–"
+
+
+def as_panel(widget: QWidget) -> None:
+    """Let a widget have the background of a panel."""
+    widget.setObjectName("panel")
+    widget.setAttribute(Qt.WidgetAttribute.WA_StyledBackground)
 
 
 def plain_label(text: str = "", *, faint: bool = False, wrap: bool = False) -> QLabel:

@@ -11,7 +11,7 @@ from PySide6.QtWidgets import QComboBox, QGridLayout, QSizePolicy, QToolBar, QTo
 from apps.monitor.maps import MapPanel
 from apps.monitor.theme import Theme
 from apps.monitor.widgets.colour_bar import ColourBar
-from apps.monitor.widgets.labels import plain_tip
+from apps.monitor.widgets.labels import as_panel, plain_tip
 from apps.monitor.widgets.picture import Picture
 
 NEAR_PX = 12.0
@@ -110,7 +110,7 @@ class MapView(QWidget):
 
     def __init__(self, panel: MapPanel, theme: Theme) -> None:
         super().__init__()
-        self.setObjectName("panel")
+        as_panel(self)
         self.panel, self._generation = panel, -1
         self.canvas, self.scale, self.kind = MapCanvas(panel, theme), ColourBar(theme), QComboBox()
         self.kind.setAccessibleName("Kind of map")

@@ -6,7 +6,7 @@ import numpy as np
 import pyqtgraph as pg
 from PySide6.QtCore import QRectF, QSize, Qt, Signal
 from PySide6.QtGui import QColor, QIcon, QPainter, QPixmap
-from PySide6.QtWidgets import QComboBox, QToolBar, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QComboBox, QHBoxLayout, QToolBar, QVBoxLayout, QWidget
 
 from apps.monitor.snapshot import Curves, SessionPanel
 from apps.monitor.theme import SMALLEST_TEXT_PT, Theme
@@ -29,7 +29,7 @@ class ProbabilityView(QWidget):
 
     def __init__(self, theme: Theme) -> None:
         super().__init__()
-        self.setObjectName("panel")
+        as_panel(self)
         self._theme = theme
         self._version, self._classes = -1, ("",) * 0
         self._curves, self._session = Curves(), SessionPanel()
@@ -63,7 +63,11 @@ class ProbabilityView(QWidget):
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(0)
-        layout.addWidget(self.bar)
+        head = QHBoxLayout()
+        head.setContentsMargins(4, 0, 0, 0)
+        head.addWidget(self.span)
+        head.addWidget(self.bar, 1)
+        layout.addLayout(head)
         layout.addWidget(self.plot, 1)
         self.set_theme(theme)
 
@@ -119,7 +123,6 @@ class ProbabilityView(QWidget):
             self.plot.removeItem(item)
         self.raw, self.smoothed = [], []
         self.bar.clear()
-        self.bar.addWidget(self.span)
         for i, name in enumerate(self._session.classes):
             colour = QColor(self._theme.class_colour(i))
             pale = QColor(colour)
@@ -156,7 +159,7 @@ class ProbabilityView(QWidget):
         brush = QColor(self._theme.alarm_span)
         brush.setAlpha(ALARM_ALPHA)
         while len(self.spans) < len(spans):
-            region = pg.LinearRegionItem(movable=False)
+            region = pg.LinearRegionItem(movable=False, pen=pg.mkPen(None))
             region.setZValue(-10)
             self.spans.append(region)
             self.plot.addItem(region)
@@ -168,7 +171,7 @@ class ProbabilityView(QWidget):
 
 
 def _swatch(colour: QColor) -> QIcon:
-    picture = QPixmap(14, 14)
+    picture = QPixmap(18, 14)
     picture.fill(Qt.GlobalColor.transparent)
     painter = QPainter(picture)
     painter.fillRect(QRectF(0, 4, 14, 6), colour)

@@ -6,7 +6,7 @@ from PySide6.QtWidgets import QComboBox, QDoubleSpinBox, QGridLayout, QPushButto
 
 from apps.monitor.controls import Controls
 from apps.monitor.snapshot import EventPanel
-from apps.monitor.widgets.labels import plain_label, set_text
+from apps.monitor.widgets.labels import as_panel, plain_label, set_text
 
 SPEEDS = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0)
 MAX_SEEK_S = 1e9
@@ -26,7 +26,7 @@ class ReplayView(QWidget):
 
     def __init__(self, controls: Controls) -> None:
         super().__init__()
-        self.setObjectName("panel")
+        as_panel(self)
         self._controls, self._paused, self._version = controls, False, -1
         self.pause = QPushButton("Pause")
         self.pause.clicked.connect(lambda: self.toggle())

@@ -11,7 +11,7 @@ from PySide6.QtWidgets import QComboBox, QGridLayout, QSizePolicy, QToolBar, QWi
 from apps.monitor.spectrogram import SpectrogramPanel
 from apps.monitor.theme import Theme
 from apps.monitor.widgets.colour_bar import ColourBar
-from apps.monitor.widgets.labels import plain_label
+from apps.monitor.widgets.labels import as_panel, plain_label
 from apps.monitor.widgets.picture import Picture
 
 SPANS_S = (10.0, 20.0, 30.0, 60.0)
@@ -24,7 +24,7 @@ class BandAxis(QWidget):
     def __init__(self, panel: SpectrogramPanel, theme: Theme) -> None:
         super().__init__()
         self._panel, self._theme = panel, theme
-        self.setFixedWidth(64)
+        self.setFixedWidth(72)
 
     def set_theme(self, theme: Theme) -> None:
         """Draw in other colours."""
@@ -38,7 +38,7 @@ class BandAxis(QWidget):
         every = max(1, math.ceil(n / room))
         lane = self.height() / max(n, 1)
         return [
-            (self.height() - (i + 0.5) * lane, f"{hz[i]:.3g} Hz" if hz else f"mel {i}")
+            (self.height() - (i + 0.5) * lane, f"{hz[i]:.2g} Hz" if hz else f"mel {i}")
             for i in range(every // 2, n, every)
         ]
 
@@ -81,7 +81,8 @@ class SpectrogramCanvas(QWidget):
         other = self._picture.pixels is not self._panel.image
         if other:
             self._picture = Picture(self._panel.image)
-        if painted or other or window != self._window:
+        moved = window != self._window and not math.isnan(window[1])
+        if painted or other or moved:
             self._window = window
             self.update()
 
@@ -125,7 +126,7 @@ class SpectrogramView(QWidget):
 
     def __init__(self, panel: SpectrogramPanel, theme: Theme) -> None:
         super().__init__()
-        self.setObjectName("panel")
+        as_panel(self)
         self.panel, self._generation = panel, -1
         self.axis, self.canvas = BandAxis(panel, theme), SpectrogramCanvas(panel, theme)
         self.scale = ColourBar(theme)

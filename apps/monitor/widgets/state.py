@@ -9,7 +9,7 @@ from PySide6.QtWidgets import QComboBox, QHBoxLayout, QPushButton, QSizePolicy, 
 from apps.monitor.controls import Controls
 from apps.monitor.snapshot import StatePanel
 from apps.monitor.theme import Theme
-from apps.monitor.widgets.labels import plain_label, plain_tip, set_text, span
+from apps.monitor.widgets.labels import as_panel, plain_label, plain_tip, set_text, span
 
 MUTES_S = (60.0, 120.0, 300.0, 600.0, 1800.0)
 USUAL_MUTE_S = 120.0
@@ -112,7 +112,7 @@ class StateView(QWidget):
 
     def __init__(self, controls: Controls, theme: Theme) -> None:
         super().__init__()
-        self.setObjectName("panel")
+        as_panel(self)
         self._controls = controls
         self.sign = StateSign(theme)
         self.times = plain_label()
@@ -155,7 +155,7 @@ class StateView(QWidget):
         set_text(self.times, since)
         set_text(self.reasons, "\n".join(panel.reasons))
         self._muted = panel.muted
-        set_text(self.mute, f"Unmute ({span(panel.mute_left_s)} left)" if self._muted else "Mute")
+        set_text(self.mute, f"Unmute ({span(panel.mute_left_s)})" if self._muted else "Mute")
         can = self._controls.can_control
         self.acknowledge.setEnabled(can and panel.alarm_on and not panel.acknowledged)
         self.mute.setEnabled(can)

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 LONGEST_LABEL_PX = 150
 BAR_PX = 70.0
+NEAR_PX = 6
 TICK_ROOM_PX = 110
 STEPS_S = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 15.0, 30.0)
 UNITS = {"uV": "µV"}
@@ -86,10 +87,13 @@ class TraceNames(QWidget):
             metrics = QFontMetrics(self.font())
             lane = self.height() / len(self._names)
             every = max(1, math.ceil(metrics.height() * 0.95 / lane))
+            font = painter.font()
             for i in range(0, len(self._names), every):
                 name = self._names[i]
-                painter.setPen(QColor(self._theme.bad_trace if name in self._bad else self._theme.text))
-                y = (i + 0.5) * lane - metrics.height() / 2
+                font.setStrikeOut(name in self._bad)
+                painter.setFont(font)
+                painter.setPen(QColor(self._theme.faint if name in self._bad else self._theme.text))
+                y = min(max((i + 0.5) * lane - metrics.height() / 2, 0.0), self.height() - metrics.height())
                 place = QRectF(8, y, self.width() - 12, metrics.height())
                 shown = metrics.elidedText(name, Qt.TextElideMode.ElideRight, self.width() - 14)
                 painter.drawText(place, Qt.AlignmentFlag.AlignVCenter | Qt.TextFlag.TextSingleLine, shown)
@@ -162,10 +166,14 @@ class TraceCanvas(QWidget):
     def event(self, event: QEvent) -> bool:
         """Say which mark is under the mouse."""
         if isinstance(event, QHelpEvent):
-            texts = [mark.text or mark.kind for mark in self.marks if abs(self._x(mark.time) - event.pos().x()) < 6]
-            QToolTip.showText(event.globalPos(), plain_tip("; ".join(texts)), self)
+            QToolTip.showText(event.globalPos(), plain_tip(self.tip_at(event.pos().x())), self)
             return True
         return super().event(event)
+
+    def tip_at(self, x: float) -> str:
+        """Return what is said of the marks at a place."""
+        near = [mark for mark in self.marks if abs(self._x(mark.time) - x) < NEAR_PX]
+        return "; ".join(f"{_title(mark)}: {mark.text}" if mark.text != _title(mark) else mark.text for mark in near)
 
     def paintEvent(self, event: QPaintEvent) -> None:
         """Copy the picture, and draw on it what moves with time."""
@@ -210,7 +218,7 @@ class TraceCanvas(QWidget):
                 painter.fillRect(QRectF(x, 0, mark.duration_s * px_per_s, self.height()), pale)
             painter.setPen(QPen(colour, 1.5))
             painter.drawLine(QPointF(x, 0), QPointF(x, self.height()))
-            text = metrics.elidedText(mark.text or mark.kind, Qt.TextElideMode.ElideRight, 220)
+            text = metrics.elidedText(_title(mark), Qt.TextElideMode.ElideRight, 220)
             if x > right:
                 width = metrics.horizontalAdvance(text)
                 plate = QRectF(x + 3, 3, width + 8, metrics.height())
@@ -314,6 +322,11 @@ class TimeAxis(QWidget):
         left = min(max(x - width / 2, 0.0), self.width() - width)
         painter.drawLine(QPointF(x, y), QPointF(x, y + 3))
         painter.drawText(QPointF(left, y + metrics.ascent() + 2), text)
+
+
+def _title(mark: Mark) -> str:
+    """Return what stands beside a mark: what an annotation says, else its kind."""
+    return mark.text if mark.kind == "annotation" and mark.text else mark.kind.replace("_", " ")
 
 
 def nice(value: float) -> float:

@@ -13,7 +13,7 @@ from apps.monitor.draw import TraceColours
 from apps.monitor.snapshot import Mark
 from apps.monitor.theme import Theme
 from apps.monitor.traces import TracePanel
-from apps.monitor.widgets.labels import plain_label, set_text
+from apps.monitor.widgets.labels import as_panel, plain_label, set_text
 from apps.monitor.widgets.trace_parts import UNITS, TimeAxis, TraceCanvas, TraceNames, stepped
 
 SPANS_S = (1.0, 2.0, 5.0, 10.0, 20.0, 30.0, 60.0)
@@ -36,7 +36,7 @@ class TraceView(QWidget):
 
     def __init__(self, panel: TracePanel, theme: Theme) -> None:
         super().__init__()
-        self.setObjectName("panel")
+        as_panel(self)
         self.panel = panel
         self._generation = -1
         self._bad: Mapping[str, str] = {}
