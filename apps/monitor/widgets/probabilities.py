@@ -10,6 +10,7 @@ from PySide6.QtWidgets import QComboBox, QHBoxLayout, QToolBar, QVBoxLayout, QWi
 
 from apps.monitor.snapshot import Curves, SessionPanel
 from apps.monitor.theme import SMALLEST_TEXT_PT, Theme
+from apps.monitor.widgets.labels import as_panel
 
 SPANS_S = (60.0, 300.0, 900.0, 1800.0)
 USUAL_SPAN_S = 300.0
@@ -31,7 +32,7 @@ class ProbabilityView(QWidget):
         super().__init__()
         as_panel(self)
         self._theme = theme
-        self._version, self._classes = -1, ("",) * 0
+        self._version = -1
         self._curves, self._session = Curves(), SessionPanel()
         self._wall_s = 0.0
         self.bar = QToolBar()
