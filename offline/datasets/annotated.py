@@ -85,14 +85,14 @@ def annotated_dataset(
         except BciError as error:
             found.append(Problem(file.path, str(error)))
     if not sessions:
-        raise RecordingError(nothing_usable(task, layout, folder, found))
+        raise nothing_usable(task, layout, folder, found)
     return Dataset(task, CLASSES, tuple(sorted(sessions, key=lambda s: s.name)), tuple(found))
 
 
-def nothing_usable(task: str, layout: str, folder: Path, problems: Sequence[Problem]) -> str:
-    """Return what to say of an archive in which nothing can be used."""
+def nothing_usable(task: str, layout: str, folder: Path, problems: Sequence[Problem]) -> RecordingError:
+    """Return the error for an archive in which nothing can be used."""
     first = f" First problem: {problems[0].path.name}: {problems[0].reason}" if problems else ""
-    return f"The task {task} needs {layout}, found no usable one in {folder}.{first} Check --data."
+    return RecordingError(f"The task {task} needs {layout}, found no usable one in {folder}.{first} Check --data.")
 
 
 def seizure_stretches(seizures: Sequence[Span], n_samples: int, sfreq: float, name: str) -> tuple[Stretch, ...]:

@@ -15,6 +15,8 @@ from bci.chunk import Signal
 
 _BLOCK_SAMPLES = 1 << 18
 """Samples that are hashed at once: recordings of days are never in memory as a whole."""
+UNKNOWN = -1
+"""Label of a stretch that is to be predicted."""
 
 
 class Reader(Protocol):
@@ -33,7 +35,7 @@ class Stretch:
     start, stop : int
         First sample, and the one after the last, counted from the first sample of the recording.
     label : int
-        Index into the classes of the dataset.
+        Index into the classes of the dataset, or `UNKNOWN`.
     votes : tuple of float or None, default=None
         Votes of the experts for each class; None if there is a label only.
     context : int, default=0

@@ -147,7 +147,7 @@ def _average(signal: Signal) -> tuple[tuple[str, ...], np.ndarray]:
     found = _electrodes(signal.names)
     missing = [name for name in TEN_TWENTY_19 if plain_name(name) not in found]
     if missing:
-        raise RecordingError(_missing("The average reference", "electrodes", missing, signal.names))
+        raise _missing("The average reference", "electrodes", missing, signal.names)
     weights = np.zeros((len(TEN_TWENTY_19), signal.n_channels))
     for row, name in enumerate(TEN_TWENTY_19):
         weights[row, found[plain_name(name)]] = 1.0
@@ -169,12 +169,12 @@ def _banana(signal: Signal) -> tuple[tuple[str, ...], np.ndarray]:
         else:
             missing.append(f"{anode}-{cathode}")
     if missing:
-        raise RecordingError(_missing("The double banana", "derivations", missing, signal.names))
+        raise _missing("The double banana", "derivations", missing, signal.names)
     return tuple(f"{anode}-{cathode}" for anode, cathode in DOUBLE_BANANA), weights
 
 
-def _missing(montage: str, what: str, missing: Sequence[str], names: Sequence[str]) -> str:
-    return (
+def _missing(montage: str, what: str, missing: Sequence[str], names: Sequence[str]) -> RecordingError:
+    return RecordingError(
         f"{montage} needs {what} that the recording lacks: {', '.join(missing)}. It has: {', '.join(names)}. "
         "Leave the file out."
     )

@@ -53,6 +53,12 @@ TASKS: dict[str, Task] = {
         trainer="offline.seizure_training",
         has_archive=False,
     ),
+    "epoc-epilepsy": Task(
+        "offline.datasets.epoc_epilepsy", "epilepsy or control, for each person (Emotiv EPOC, Guinea-Bissau)"
+    ),
+    "ecog-seizures": Task("offline.datasets.ecog_seizures", "before or during a seizure, ECoG of one patient"),
+    "hms": Task("offline.datasets.hms", "votes of experts for six patterns in ICU EEG (HMS)"),
+    "icu-hms": Task("offline.datasets.hms", "the same, a sample of 12 segments"),
     "chb-mit": Task("offline.datasets.chbmit", "seizures of children (CHB-MIT), double banana"),
     "siena": Task("offline.datasets.siena", "seizures of adults (Siena), average reference"),
     "siena-banana": Task("offline.datasets.siena", "the same, double banana", options=_BANANA),

@@ -7,7 +7,7 @@ from datetime import date, time
 from pathlib import Path
 
 import numpy as np
-from edfio import Edf, EdfSignal, Recording
+from edfio import Edf, EdfAnnotation, EdfSignal, Recording
 
 from bci.stages.montages import DOUBLE_BANANA, TEN_TWENTY_19
 
@@ -29,15 +29,17 @@ def write_edf(
     seed: int = 0,
     data: np.ndarray | None = None,
     start: tuple[date, time] = (date(2020, 1, 1), time(12, 0)),
+    notes: Sequence[tuple[float, float, str]] = (),
 ) -> Path:
-    """Write a recording in µV and return its path."""
+    """Write a recording in µV and return its path; notes are onset, duration and text."""
     values = eeg(len(names), round(sfreq * duration_s), seed) if data is None else data
     signals = [
         EdfSignal(row, sfreq, label=name, physical_dimension="uV", physical_range=(-500, 500))
         for name, row in zip(names, values, strict=True)
     ]
     path.parent.mkdir(parents=True, exist_ok=True)
-    Edf(signals, recording=Recording(startdate=start[0]), starttime=start[1], data_record_duration=1).write(path)
+    when = {"recording": Recording(startdate=start[0]), "starttime": start[1]}
+    Edf(signals, annotations=[EdfAnnotation(*n) for n in notes] or None, data_record_duration=1, **when).write(path)
     return path
 
 

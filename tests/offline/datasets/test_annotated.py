@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from bci.errors import RecordingError
+from bci.stages.montages import TEN_TWENTY_19
 from offline.datasets.annotated import seizure_stretches
 from offline.datasets.base import Stretch
 from offline.datasets.edf_header import read_header, require_complete
@@ -60,13 +61,21 @@ def test_a_file_that_was_cut_off_is_refused(tmp_path, n_bytes):
         require_complete(path)
 
 
-@pytest.mark.parametrize("spoil", [(252, b"many"), (184, b"99      "), (236, b"??      ")])
-def test_a_damaged_header_is_refused(tmp_path, spoil):
+HEADERS = {
+    "no number": (252, b"many", r"a\.edf needs an EDF header .* got invalid literal"),
+    "signals": (252, b"0   ", r"with whole numbers in its fields, got 0 signals\. Fetch"),
+    "length": (184, b"99      ", "got a header of 99 bytes"),
+    "records": (236, b"??      ", r"a\.edf needs an EDF header .* got invalid literal"),
+}
+
+
+@pytest.mark.parametrize("kind", HEADERS)
+def test_a_damaged_header_is_refused(tmp_path, kind):
     path = write_edf(tmp_path / "a.edf", duration_s=2)
-    at, text = spoil
+    at, text, reason = HEADERS[kind]
     data = path.read_bytes()
     path.write_bytes(data[:at] + text + data[at + len(text) :])
-    with pytest.raises(RecordingError, match=r"a\.edf needs an EDF header with whole numbers in its fields, got"):
+    with pytest.raises(RecordingError, match=reason):
         require_complete(path)
 
 
@@ -95,7 +104,16 @@ def _no_recording(folder):
     write_tusz(folder, "dev", "aaaaaaab", BACKGROUND).write_bytes(b"nothing")
 
 
+def _gap(folder):
+    path = write_tusz(folder, "dev", "aaaaaaab", BACKGROUND)
+    write_edf(path, [f"EEG {name}-REF" for name in TEN_TWENTY_19], notes=[(3.0, 2.0, "BAD_ACQ_SKIP")])
+
+
 PROBLEMS = {
+    "gap": (
+        _gap,
+        r"must be continuous, it has 1 gap\(s\), the first from 768 to 1280 samples\. Cut it there into runs",
+    ),
     "cut off": (_truncated, r"t000\.edf needs 20 records of \d+ bytes .* into record 20 \(19 s\)\. Fetch it again"),
     "no table": (_no_table, r"The file aaaaaaab_s001_t000\.csv_bi is missing in .*s001_2002/02_tcp_le\. Fetch it"),
     "no recording": (_no_recording, "needs an EDF header"),
