@@ -26,6 +26,7 @@ SLICE_S = 0.025  # samples of so long are handed over together
 LOOK_S = 0.1
 OPEN_S = 5.0
 KEPT_S = 10  # of signal while the thread is busy
+IRREGULAR_ROOM = 360  # hundreds of samples, as liblsl counts where there is no rate
 PUMP_S = 0.05  # a window must answer to its user meanwhile
 DRY_S = 5.0  # after so long without a sample somebody else of that name is looked for
 JOIN_S = 6.0
@@ -148,7 +149,8 @@ class _Reader:
 
     def _follow(self, found: pylsl.StreamInfo) -> None:
         """Read a stream until it goes, or another takes its place."""
-        inlet = pylsl.StreamInlet(found, max_buflen=KEPT_S, recover=False, processing_flags=pylsl.proc_clocksync)
+        room = KEPT_S if found.nominal_srate() > 0 else IRREGULAR_ROOM
+        inlet = pylsl.StreamInlet(found, max_buflen=room, recover=False, processing_flags=pylsl.proc_clocksync)
         described, factors = describe(inlet.info(OPEN_S))
         is_text = self._role in ("events", "annotations")
         if is_text != (inlet.channel_format == pylsl.cf_string):

@@ -112,7 +112,7 @@ def test_times_and_places_agree_in_both_modes():
         assert math.isnan(panel.x_of(200.0, scroll))
     assert panel.x_of(panel.newest_s - 1e-6, True) == pytest.approx(100, abs=0.01)
     assert math.isnan(panel.time_at(0, True))
-    full = traces(noise())
+    full = traces(noise(), span_s=5.0)
     assert full.time_at(full.head, False) < full.time_at(full.head - 1, False)
 
 
