@@ -28,7 +28,7 @@ UNITS = {
 """What a unit measures, and how many of the first of its kind it is."""
 
 _TEXT = re.compile(
-    r"(?:(?P<row>.*\S)\s+)?(?P<metric>[A-Za-z_][\w.]*)\s*(?P<op><=|>=|<|>)"
+    r"(?:(?P<row>[^<>=;]*[^<>=;\s])\s+)?(?P<metric>[A-Za-z_][\w.]*)\s*(?P<op><=|>=|<|>)"
     r"\s*(?P<number>[-+]?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?)\s*(?P<unit>[^\d\s]*)"
 )
 

@@ -121,6 +121,8 @@ def _rows(
                 built[label] = candidates.build(compile_, net, example, batches)
             except EngineError as error:
                 notes.append(f"Skipped: {name}, {label}: {error}")
+    if not built:
+        return []
     with torch.inference_mode():
         work = mflop(lambda: net(torch.from_numpy(example[:1])))
     rows = []

@@ -18,6 +18,7 @@ COLUMNS = (
     Column("seen_p99", "ms"),
     Column("missed"),
     Column("control_missed"),
+    Column("control_n"),
     Column("core", "%"),
     Column("build", "s"),
 )
@@ -101,6 +102,7 @@ def _row(row: e2e.Row) -> Row:
         "seen_p99": row.observed.p99,
         "missed": row.over_budget,
         "control_missed": row.control_over_budget,
+        "control_n": row.control.n,
         "core": 100 * row.busy,
         "build": row.build_s,
     }

@@ -94,7 +94,7 @@ def control(pipe: Connection) -> None:
     stopped = stop_event(pipe)
     late: list[float] = []
     due = time.monotonic()
-    while not stopped.is_set():
+    while not (late and stopped.is_set()):  # at least once
         due += CONTROL_EVERY_S
         time.sleep(max(0.0, due - time.monotonic()))
         late.append(time.monotonic() - due)

@@ -85,7 +85,9 @@ def measure(trace: Trace, sent: Sent, observed: Sequence[tuple[float, float]], s
         If no prediction fell into the measured stretch.
     """
     pushed_s, which = _pushed(trace.evidence_s, sent, settle_s)
-    if not which.any():
+    seen = np.array(observed).reshape(-1, 2)
+    seen_pushed_s, seen_which = _pushed(seen[:, 0], sent, settle_s)
+    if not which.any() or not seen_which.any():
         raise StreamError(
             f"At least one prediction is needed after the first {settle_s:g} s, got none of "
             f"{len(which)}. Use a longer --duration."
@@ -95,8 +97,6 @@ def measure(trace: Trace, sent: Sent, observed: Sequence[tuple[float, float]], s
         stages["receive"] = stages["receive"] - (pushed_s - trace.evidence_s)[which]
     published = (trace.published_s - pushed_s)[which]
     stages["rest"] = published - np.sum(list(stages.values()), axis=0)
-    seen = np.array(observed).reshape(-1, 2)
-    seen_pushed_s, seen_which = _pushed(seen[:, 0], sent, settle_s)
     return Measured(published, (seen[:, 1] - seen_pushed_s)[seen_which], stages)
 
 

@@ -1,184 +1,231 @@
-"""Benchmarks run and give complete results; nothing here asserts a time."""
+"""Benchmarks run with tiny settings and give complete results; nothing here asserts a time."""
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import math
+import subprocess
+import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 
-from apps.bench import e2e, ours, peer, workload
-from apps.bench.children import Child, children, reply
-from apps.bench.sender import Sent
-from apps.bench.trace import Trace, measure
+from apps.bench import candidates, engines, gpu, networks, stages, streams, translator, workload
+from apps.bench.mne_lsl_filter import mne_lsl_filter
+from apps.bench.timing import in_turn
 from apps.cli import main
-from bci.errors import StreamError, UsageError
-from bci.stages.logmel import LogMel
+from apps.commands.bench import BENCHES
+from bci.chunk import Signal
+from bci.engines.catalog import EAGER
+from bci.errors import EngineError, UsageError
+from bci.stages.registry import STAGES
+from models import registry
+
+TINY = {
+    "stages": ["--seconds", "0.001", "--channels", "3", "--rates", "256", "--kinds", "bandpass,log_mel"],
+    "engines": ["--seconds", "0.001", "--batches", "1,3", "--precision", "fp32"],
+    "history": ["--seconds", "0.001", "--channels", "2", "--histories", "10,20"],
+    "context": ["--seconds", "0.001", "--contexts", "10,20", "--engine", "eager"],
+    "streams": ["--duration", "1", "--most", "1", "--engine", "eager", "--budget-ms", "10000"],
+    "replay": ["--length", "20", "--engine", "eager", "--hops", "1", "--models", "mel_cnn"],
+    "translator": ["--seconds", "0.001"],
+    "idle": ["--idle-s", "0.01", "--repeats", "2", "--engine", "eager"],
+}
+MAY_LACK = {
+    "build",
+    "load",
+    "parity",
+    "replay",
+    "allocated",
+    "MFLOP",
+    "rate",
+    "p50",
+    "p99",
+    "p99.9",
+    "max",
+    "late",
+    "core",
+}
 
 
-def fail(pipe):
-    """Work of a child that fails."""
-    raise ValueError("no luck")
-
-
-def wait_for_ever(pipe):
-    """Work of a child that never answers."""
-    pipe.recv()
-
-
-def answer_pid(pipe):
-    """Work of a child that answers once and then waits."""
-    reply(pipe, "here")
-    pipe.recv()
+def result_of(name, tmp_path, *options):
+    target = tmp_path / f"{name}.json"
+    assert main(["bench", name, *TINY[name], "--json", str(target), *options]) == 0
+    return json.loads(target.read_text())
 
 
 def test_bench_alone_lists_the_benches(capsys):
     assert main(["bench"]) == 0
     out = capsys.readouterr().out
-    assert all(f"bci bench {name}" in out for name in ("e2e", "ring", "decode"))
+    assert all(f"bci bench {name}" in out for name in BENCHES)
 
 
-def test_ring_gives_a_complete_table(capsys, tmp_path):
-    assert main(["bench", "ring", "--seconds", "0.01", "--json", str(tmp_path / "ring.json")]) == 0
-    assert "rolled push" in capsys.readouterr().out
-    result = json.loads((tmp_path / "ring.json").read_text())
-    assert {(row["n_channels"], row["history_s"]) for row in result["rows"]} == {
-        (n, history_s) for n in (19, 64) for history_s in (10.0, 600.0)
-    }
-    assert all(row[key] > 0 for row in result["rows"] for key in row)
-
-
-def test_decode_gives_equal_counts_on_both_paths(capsys, tmp_path):
-    target = tmp_path / "decode.json"
-    assert main(["bench", "decode", "--length", "20", "--engine", "eager", "--json", str(target)]) == 0
-    assert "times real time" in capsys.readouterr().out
-    rows = json.loads(target.read_text())["rows"]
-    assert [row["path"] for row in rows] == ["whole recording", "streaming"]
-    n_expected = 1 + (20 * 256 - workload.WINDOW_SAMPLES) // workload.HOP_SAMPLES
-    assert [row["n_predictions"] for row in rows] == [n_expected] * 2
-
-
-@pytest.mark.lsl
-@pytest.mark.slow
-def test_e2e_measures_us_and_the_peer_completely(capsys, tmp_path, monkeypatch):
-    pytest.importorskip("mne_lsl")
-    monkeypatch.setattr(e2e, "LONG_HISTORY_S", 10.0)  # the rows with 300 s of history take half a minute each
-    monkeypatch.setattr(e2e, "missing_hygiene", lambda: ["priority: not possible, no."])
-    target = tmp_path / "e2e.json"
-    assert main(["bench", "e2e", "--duration", "2", "--rounds", "1", "--engine", "eager", "--json", str(target)]) == 0
+@pytest.mark.parametrize("name", TINY)
+def test_a_bench_gives_a_table_json_and_a_figure(capsys, tmp_path, monkeypatch, name):
+    for module in (engines, translator):
+        monkeypatch.setattr(module, "CATALOG", (EAGER,))  # an export takes seconds
+    monkeypatch.setattr(translator, "_onnx_step", lambda net, hop, n_threads: None)
+    result = result_of(name, tmp_path, "--plot", str(tmp_path / "figure.png"))
+    assert (tmp_path / "figure.png").read_bytes().startswith(b"\x89PNG")
     out = capsys.readouterr().out
-    assert "Push → prediction" in out
-    assert "The peer's best takes" in out
-    result = json.loads(target.read_text())
-    labels = [row["label"] for row in result["rows"]]
-    assert labels == ["ours, eager", "peer, manual", "peer, thread"]
-    for row in result["rows"]:
-        assert row["push_to_prediction"]["n"] > 0
-        assert row["observed"]["n"] > 0
-        times = [*row["push_to_prediction"].values(), *row["observed"].values()]
-        assert all(math.isfinite(value) and value > 0 for value in times)
-        parts = sum(stage["p50"] for stage in row["ledger"].values())
-        assert 0 < parts < 2 * row["push_to_prediction"]["p99"]
-    ledger = result["rows"][0]["ledger"]
-    assert set(ledger) == {"receive", "filter", "features", "engine", "decision", "publish", "rest"}
-    assert set(result["ratios"]) == {labels[0]}
-    assert result["notes"] == ["Rows with --realtime were not measured: priority: not possible, no."]
+    assert result["bench"] == name
+    assert result["command"].startswith("bci ")
     assert result["machine"]["packages"]["torch"]
+    assert result["rows"]
+    for row in result["rows"]:
+        assert row["label"] in out
+        measured = [value for value in row.values() if isinstance(value, float)]
+        assert all(math.isfinite(value) and value >= 0 for value in measured)
 
 
-@pytest.mark.lsl
-@pytest.mark.slow
-@pytest.mark.skipif(bool(e2e.missing_hygiene()), reason="real-time hygiene needs root on Linux")
-def test_a_turn_with_real_time_hygiene_is_measured():
-    contender = e2e.Contender("ours", ours.decode, "eager", 10.0, real_time=True)
-    turn = e2e.run_turn(contender, e2e.Settings(duration_s=4.0), seed=0)
-    assert turn.measured.published_s.size > 0
+def test_every_stage_of_the_registry_is_measured():
+    signal = Signal(256.0, stages.NAMES[:19])
+    assert set(stages.specs(signal)) == set(STAGES)
+    for spec in stages.specs(signal).values():
+        spec.build(signal)
 
 
-def test_the_rows_show_both_engines_the_peer_and_a_long_history(monkeypatch):
-    pytest.importorskip("mne_lsl")
-    monkeypatch.setattr(e2e, "missing_hygiene", list)
-    rows, notes = e2e.contenders(e2e.Settings())
-    long = ", 300 s of history"
-    assert [row.label for row in rows] == [
-        "ours, auto",
-        "ours, auto, --realtime",
-        "peer, manual",
-        "peer, manual, --realtime",
-        "peer, thread",
-        "peer, thread, --realtime",
-        "ours, eager",
-        f"ours, auto{long}",
-        f"peer, manual{long}",
-    ]
-    assert [row.real_time for row in rows] == ["--realtime" in row.label for row in rows]
-    assert notes == []
+def test_the_model_of_mne_lsl_filters_as_it_does():
+    """Steps of sosfilt with kept states: the same as one call over all, rounded to float32 after each chunk."""
+    from scipy.signal import butter, sosfilt
+
+    x = workload.recording(400, seed=3, n_channels=2)
+    sos = butter(2, (1.0, 40.0), "bandpass", fs=256.0, output="sos")
+    process = mne_lsl_filter(Signal(256.0, ("a", "b")), [sos])
+    for start in range(0, 400, 8):
+        buffer = process(x[:, start : start + 8])
+    np.testing.assert_allclose(buffer[-400:].T, sosfilt(sos, x, axis=-1), rtol=1e-4, atol=1e-3)
 
 
-def test_a_missing_peer_is_a_note_that_says_what_to_install(monkeypatch):
-    monkeypatch.setattr(e2e.importlib.util, "find_spec", lambda name: None)
-    monkeypatch.setattr(e2e, "missing_hygiene", list)
-    rows, notes = e2e.contenders(e2e.Settings())
-    assert all(row.label.startswith("ours") for row in rows)
-    assert notes == ["The peer was not measured: mne-lsl is not installed (pip install 'streaming-bci[bench]')."]
+def test_replay_gives_equal_counts_on_both_paths(tmp_path):
+    rows = result_of("replay", tmp_path)["rows"]
+    assert [row["label"].split(", ")[2] for row in rows] == ["whole recording", "streaming"]
+    assert [row["predictions"] for row in rows] == [1 + (20 * 256 - workload.WINDOW_SAMPLES) // 256] * 2
 
 
-def test_the_peer_computes_our_features():
-    """The comparison is fair: the same window gives the same frames on both sides."""
-    data = workload.recording(workload.WINDOW_SAMPLES, seed=1)
-    frames = workload.LOG_MEL.build(workload.SIGNAL).process(data)
-    theirs = peer.LogMelOfWindow()(data)[0].numpy()
-    assert frames.shape == theirs.shape == (19, 64, workload.N_FRAMES)
-    np.testing.assert_allclose(theirs, frames, atol=1e-3)
+def test_engines_are_skipped_by_name_where_there_is_no_gpu(capsys, tmp_path, monkeypatch):
+    monkeypatch.setattr("bci.engines.host.cuda_devices", lambda: 0)
+    result = result_of("engines", tmp_path, "--device", "cuda", "--precision", "fp16")
+    assert result["rows"] == []
+    for engine in ("tensorrt", "cuda-graph"):
+        assert any(line.startswith(f"Skipped: mel_cnn_reference, {engine} fp16: ") for line in result["notes"])
+    assert result["notes"][-1].startswith("Nothing was measured on a GPU: this machine needs a CUDA GPU")
 
 
-def test_the_workload_is_the_declared_one():
-    pipeline = workload.PIPELINE.build()
-    assert (pipeline.window_frames, pipeline.hop_frames) == (workload.N_FRAMES, 4)
-    assert isinstance(workload.PIPELINE.stages[-1], LogMel)
-    assert sum(p.numel() for p in workload.network().parameters()) >= 75_000
-    one, two = (workload.network().state_dict() for _ in range(2))
-    assert all((one[key] == two[key]).all() for key in one)
+def test_networks_that_need_more_than_a_shape_are_named(tmp_path, monkeypatch):
+    monkeypatch.setattr(engines, "CATALOG", (EAGER,))
+    monkeypatch.setattr(registry, "names", lambda: ("eegnet", "odd"))
+    usual = registry.parameters("eegnet")
+    odd = {**usual, "grid": usual["n_channels"]}
+    monkeypatch.setattr(registry, "parameters", lambda name: odd if name == "odd" else usual)
+    result = result_of("engines", tmp_path, "--models", "all", "--batches", "1")
+    assert {row["label"].split(",")[0] for row in result["rows"]} == {"eegnet"}
+    assert "The network odd also needs grid: it is not measured." in result["notes"]
 
 
-def test_latency_counts_from_the_push_not_from_the_due_time():
-    due = 100.0 + np.arange(64) / 32
-    sent = Sent(due, due + 0.003)
-    evidence = due[[8, 40]] + 1e-5
-    outputs = [(stamp, stamp + 0.005, {"receive": 0.004, "engine": 0.0005, "total": 0.005}) for stamp in evidence]
-    measured = measure(Trace.of(outputs, busy=0.1), sent, [(due[40], due[40] + 0.006)], settle_s=0.5)
-    np.testing.assert_allclose(measured.published_s, [0.00201], rtol=1e-6)  # the first lies in the settling time
-    np.testing.assert_allclose(measured.observed_s, [0.003], rtol=1e-6)
-    np.testing.assert_allclose(measured.stages_s["receive"], [0.00101], rtol=1e-6)
-    np.testing.assert_allclose(measured.stages_s["rest"], [0.0005], rtol=1e-6)
+def test_a_network_that_does_not_fit_is_refused():
+    with pytest.raises(
+        UsageError, match="The network mel_tcn cannot be made for 19 channels and 10 s: The convolutions"
+    ):
+        networks.network("mel_tcn", n_times=3)
+    with pytest.raises(UsageError, match=r"--models takes names of the registry \(.*\), got 'abacus'"):
+        networks.network("abacus")
 
 
-def test_nothing_measured_is_an_error():
-    due = 100.0 + np.arange(8) / 32
-    with pytest.raises(StreamError, match=r"At least one prediction is needed after the first 2 s, got none of 0\."):
-        measure(Trace.of([], busy=0.0), Sent(due, due), [], settle_s=2.0)
+def test_a_candidate_is_compared_with_eager():
+    net = networks.network()
+    example = networks.windows(net.input_shape, 2)
+    call, facts = candidates.build(
+        lambda net, example: lambda batch: net(torch.from_numpy(batch)).detach().numpy(), net, example, (1, 2)
+    )
+    assert facts["parity"] < 1e-6
+    assert call(example).shape == (2, 2)
 
 
-@pytest.mark.parametrize(
-    ("settings", "message"),
-    [
-        ({"engine": "abacus"}, r"--engine must be one of auto, .*got 'abacus'"),
-        ({"duration_s": 1.0}, r"--duration must be at least 2 s for 2 rounds, got 1"),
-        ({"history_s": 5.0}, r"--history-s must be a multiple of 0.25 s from 10 to 300, got 5"),
-    ],
-)
-def test_settings_that_cannot_be_measured_are_refused(settings, message):
-    with pytest.raises(UsageError, match=message):
-        e2e.Settings(**settings)
+def test_a_candidate_that_is_missing_or_fails_says_so(monkeypatch):
+    net = networks.network()
+    example = networks.windows(net.input_shape, 1)
+    monkeypatch.setitem(sys.modules, "openvino", None)
+    with pytest.raises(EngineError, match="openvino needs the package: pip install openvino"):
+        candidates.openvino(net, example)
+
+    def broken(net, example):
+        raise RuntimeError("no compiler\nat all")
+
+    with pytest.raises(EngineError, match="It cannot compile the network: no compiler"):
+        candidates.build(broken, net, example, (1,))
+
+
+def test_a_graph_is_replayed_beside_its_engine(monkeypatch):
+    replayed = []
+    engine = SimpleNamespace(replay=replayed.append)
+    monkeypatch.setattr(torch.cuda, "memory_stats", lambda: {"allocated_bytes.all.allocated": 700})
+    figures = gpu.figures(engine, 8, before=500, seconds=0.001)
+    assert figures["allocated"] == 200
+    assert figures["replay"] > 0
+    assert set(replayed) == {8}
+    assert gpu.figures(len, 8, before=None, seconds=0.001) == {}
+
+
+def test_the_translator_by_windows_gives_what_it_gives_with_state():
+    net = translator.Translator().eval()
+    x = torch.randn(1, translator.N_IN, net.n_behind + translator.HOP + 14)  # a whole number of hops
+    with torch.inference_mode():
+        state = net.initial()
+        outputs = []
+        for start in range(0, x.shape[-1], translator.HOP):
+            y, *state = net(x[..., start : start + translator.HOP], *state)
+            outputs.append(y)
+        last = translator.Windowed(net)(x[..., 14:])
+    assert last.shape == (1, translator.N_OUT * translator.HOP)
+    torch.testing.assert_close(last.reshape(translator.N_OUT, -1), outputs[-1][0], rtol=1e-4, atol=1e-5)
+    assert x.shape[-1] % translator.HOP == 0
+
+
+def test_the_search_for_most_streams_doubles_and_looks_between():
+    asked = []
+
+    def play(n, engine, duration_s):
+        asked.append(n)
+        return np.full(100, 0.001 * n), 0.5
+
+    args = SimpleNamespace(duration=1.0, budget_ms=10.5, most=64)
+    rows = dict(streams._search(play, "threads", None, args, lambda text: None))
+    assert asked == [1, 2, 4, 8, 16, 12, 10]
+    assert [n for n, row in rows.items() if row.values["late"] == 0] == [1, 2, 4, 8, 10]
+
+
+def test_calls_are_measured_in_turn():
+    order = []
+    found = in_turn({"a": lambda: order.append("a"), "b": lambda: order.append("b")}, 0.0)
+    assert "".join(order).count("ab") >= 3
+    assert found["a"].p50 <= found["a"].p99 <= found["a"].max
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["ring", "--json", "missing/ring.json"], "--json needs a file in an existing folder, got missing/ring.json"),
-        (["e2e", "--rounds", "0"], "--rounds and --threads must be at least 1, got 0 and 1"),
-        (["decode", "--length", "3"], "--length must be at least 20 s, got 3"),
+        (["history", "--json", "missing/x.json"], "--json needs a file in an existing folder, got missing/x.json"),
+        (["history", "--plot", "x.pdf"], "--plot needs a name that ends in .png, got x.pdf"),
+        (["history", "--channels", "0"], "argument --channels: invalid numbers value: '0'"),
+        (["replay", "--length", "3"], "--length must be at least 20 s, got 3"),
+        (["stages", "--kinds", "abacus"], "--kinds takes stages ("),
+        (["stages", "--channels", "1"], "--channels must be from 2 to"),
+        (["engines", "--threads", "0"], "--threads must be at least 1, got 0"),
+        (["engines", "--models", "abacus"], "--models takes names of the registry"),
+        (
+            ["streams", "--most", "0"],
+            "--most must be at least 1, --budget-ms positive and --duration at least 1 s, got 0",
+        ),
+        (["idle", "--repeats", "0"], "--repeats must be at least 1 and --idle-s positive, got 0 and 10"),
+        (["peers", "--works", "juggle"], "--works takes predict, callback, filter, got juggle"),
+        (
+            ["peers", "--bursts", "0"],
+            "must be at least 1 and --duration 1 s for each round, got 2, 0 and 20",
+        ),
     ],
 )
 def test_wrong_usage_is_one_line_before_any_work(capsys, options, message):
@@ -186,38 +233,44 @@ def test_wrong_usage_is_one_line_before_any_work(capsys, options, message):
     assert message in capsys.readouterr().err
 
 
-def test_a_failing_child_is_reported():
-    with children() as started:
-        started.append(Child("test", fail, ()))
-        with pytest.raises(StreamError, match=r"The test process failed: ValueError: no luck"):
-            started[0].answer(60.0)
+def test_a_figure_needs_matplotlib(capsys, monkeypatch, tmp_path):
+    found = importlib.util.find_spec
+    monkeypatch.setattr("importlib.util.find_spec", lambda name, *a: None if name == "matplotlib" else found(name, *a))
+    assert main(["bench", "history", "--plot", str(tmp_path / "x.png")]) == 2
+    assert "--plot needs matplotlib, which is not installed: pip install matplotlib." in capsys.readouterr().err
 
 
-def test_a_silent_child_is_reported_and_ended():
-    with children() as started:
-        started.append(Child("test", wait_for_ever, ()))
-        with pytest.raises(StreamError, match=r"The test process must answer within 0.01 s, got nothing"):
-            started[0].answer(0.01)
+def test_the_workload_is_the_declared_one():
+    pipeline = workload.PIPELINE.build()
+    assert (pipeline.window_frames, pipeline.hop_frames) == (workload.N_FRAMES, 4)
+    assert pipeline.signal_out.shape == (networks.N_CHANNELS, networks.N_MELS)
+    assert (workload.N_FRAMES, pipeline.signal_out.sfreq) == (networks.N_FRAMES, networks.FRAME_HZ)
+    assert sum(p.numel() for p in workload.network().parameters()) >= 75_000
+    one, two = (workload.network().state_dict() for _ in range(2))
+    assert all((one[key] == two[key]).all() for key in one)
 
 
-def test_an_ended_child_is_reported():
-    with children() as started:
-        started.append(Child("test", answer_pid, ()))
-        assert started[0].answer(60.0) == "here"
-        started[0].stop()
-        with pytest.raises(StreamError, match=r"The test process must answer, got its end \(exit code"):
-            started[0].answer(60.0)
-
-
-def test_no_stream_of_predictions_is_an_error(monkeypatch):
-    pylsl = pytest.importorskip("pylsl")
-    monkeypatch.setattr(pylsl, "resolve_byprop", lambda *args: [])
-    silent = e2e.Contender("nobody", answer_engine, "", 10.0)
-    with pytest.raises(StreamError, match=r"predictions of 'nobody' must appear within 100 s, got no stream"):
-        e2e.run_turn(silent, e2e.Settings(duration_s=2.0), seed=0)
-
-
-def answer_engine(pipe, *arguments):
-    """Work of a contender that says it is ready and publishes nothing."""
-    reply(pipe, ("none", 0.0))
-    pipe.recv()
+def test_the_engines_bench_needs_no_library_that_a_gpu_machine_may_lack():
+    """From the source tree with torch and numpy: no LSL, MNE, Qt, ONNX, rich, safetensors or scipy."""
+    absent = (
+        "scipy",
+        "pylsl",
+        "mne",
+        "mne_lsl",
+        "PySide6",
+        "onnxruntime",
+        "onnxscript",
+        "rich",
+        "safetensors",
+        "matplotlib",
+    )
+    script = f"""
+import sys
+for name in {absent!r}:
+    sys.modules[name] = None
+from apps.cli import main
+sys.exit(main(["bench", "engines", "--device", "cuda"]))
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert "Host array in → host array out" in done.stdout
