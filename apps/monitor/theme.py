@@ -171,10 +171,14 @@ QToolButton {{ background: transparent; border: 1px solid transparent; border-ra
 QToolButton:hover, QToolButton:focus {{ border-color: {theme.accent}; }}
 QToolButton {{ color: {theme.faint}; }}
 QToolButton:checked {{ color: {theme.text}; background: {theme.field}; }}
+QComboBox::drop-down {{ border: none; width: 22px; }}
+QComboBox::down-arrow {{ image: none; width: 0; height: 0; border-left: 5px solid {theme.field};
+    border-right: 5px solid {theme.field}; border-top: 6px solid {theme.faint}; }}
 QComboBox QAbstractItemView {{ background: {theme.panel}; selection-background-color: {theme.selected};
     selection-color: {theme.text}; border: 1px solid {theme.line}; }}
 QTableView, QListWidget {{ background: {theme.panel}; border: none; gridline-color: {theme.panel};
     selection-background-color: {theme.selected}; selection-color: {theme.text}; outline: none; }}
+QListWidget::item:disabled {{ color: {theme.faint}; }}
 QTableView:focus, QListWidget:focus {{ border: 1px solid {theme.accent}; }}
 QHeaderView::section {{ background: {theme.window}; color: {theme.faint}; border: none; padding: 4px 6px; }}
 QTabBar {{ qproperty-drawBase: 0; }}

@@ -56,7 +56,7 @@ class BudgetBar(QWidget):
     def paintEvent(self, event: QPaintEvent) -> None:
         """Draw the bar."""
         painter = QPainter(self)
-        painter.fillRect(self.rect(), QColor(self._theme.field))
+        painter.fillRect(self.rect(), QColor(self._theme.window))
         if math.isfinite(self._share):
             filled = self.width() * min(max(self._share, 0), self.FULL) / self.FULL
             colour = self._theme.good if self._share <= 1 else self._theme.poor

@@ -95,7 +95,7 @@ class SpectrogramCanvas(QWidget):
             return None
         left = self._panel.x_of(start_s, True)
         scale = self.width() / columns
-        return (left * scale if math.isfinite(left) else 0.0), right * scale
+        return (left * scale if math.isfinite(left) else 0.0), (right + 1) * scale
 
     def paintEvent(self, event: QPaintEvent) -> None:
         """Copy the picture, and outline the window."""
