@@ -81,7 +81,7 @@ class GlobalBatchNorm(nn.Module):
     def _remember(self, local: _BatchNorm, mean: Tensor, variance: Tensor, n: float) -> None:
         if local.running_mean is None or local.running_var is None:
             return
-        local.num_batches_tracked.add_(1)  # type: ignore[union-attr, operator]
+        local.num_batches_tracked.add_(1)  # type: ignore[union-attr]
         share = 1 / float(local.num_batches_tracked) if local.momentum is None else local.momentum  # type: ignore[arg-type]
         local.running_mean.lerp_(mean, share)
         local.running_var.lerp_(variance * n / max(n - 1, 1.0), share)

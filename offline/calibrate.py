@@ -18,8 +18,8 @@ def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
     ----------
     logits : ndarray, shape (n_windows, n_classes)
         Output of the network.
-    labels : ndarray of int64, shape (n_windows,)
-        True classes.
+    labels : ndarray of int64, shape (n_windows,), or of float64, shape (n_windows, n_classes)
+        True classes, or distributions over them.
 
     Returns
     -------
@@ -38,7 +38,7 @@ def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
     if not len(labels):
         raise SpecError("A temperature needs labelled windows, got none. Add validation patients.")
     x = logits.astype(np.float64)
-    true = x[np.arange(len(labels)), labels]
+    true = x[np.arange(len(labels)), labels] if labels.ndim == 1 else (x * labels).sum(axis=1)
 
     def loss(log_temperature: float) -> float:
         temperature = np.exp(log_temperature)

@@ -41,8 +41,8 @@ class WeightAverage:
         keep = min(self.decay, (1 + self.n_steps) / (10 + self.n_steps))
         for mean, value in zip(self.network.parameters(), network.parameters(), strict=True):
             mean.lerp_(value, 1 - keep)
-        for mean, value in zip(self.network.buffers(), network.buffers(), strict=True):
-            mean.copy_(value)
+        for own, current in zip(self.network.buffers(), network.buffers(), strict=True):
+            own.copy_(current)
         self.n_steps += 1
 
     @property

@@ -4,63 +4,38 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
 
-from bci.errors import SchemaError, SpecError, UsageError
+from bci.errors import SpecError, UsageError
 from bci.pipeline import PipelineSpec
 from bci.stages.scale import RobustScale
 from models.registry import ModelSpec, build, parameters
 from offline.augment.registry import NOTHING, build_all
+from offline.calibrate import fit_temperature
 from offline.checkpoint import write_atomic
 from offline.config import LOOP, TrainConfig
 from offline.datasets.base import Dataset
 from offline.fit import fit_stages
-from offline.identity import require_same_settings
+from offline.fold import FoldResult, read_fold
+from offline.losses import LossSpec, distributions
+from offline.processes import agreed, wait_for_all, writes
 from offline.recipes import Recipe
-from offline.splits import Split
+from offline.splits import Split, sides
+from offline.temporal import TemporalSplit
 from offline.training_loop import Epoch, LoopSettings, logits_of, train_network
-from offline.windows import cut_sessions, require_windows
+from offline.windows import WindowSet, cut_sessions, require_windows
 
 if TYPE_CHECKING:
     from torch import nn
 
-
-@dataclass(frozen=True, slots=True)
-class FoldResult:
-    """What a model did on people it had not met.
-
-    Parameters
-    ----------
-    split : Split
-        Who was on which side.
-    best_epoch : int
-        Epoch whose weights were kept; 0 for a closed fit.
-    history : tuple of Epoch
-        Learning curve; empty for a closed fit.
-    labels, predicted : tuple of int
-        True and predicted class of each test stretch.
-    n_incomplete : int, default=0
-        Scored windows that cover samples which were missing or not finite.
-    """
-
-    split: Split
-    best_epoch: int
-    history: tuple[Epoch, ...]
-    labels: tuple[int, ...]
-    predicted: tuple[int, ...]
-    n_incomplete: int = 0
-
-    @property
-    def accuracy(self) -> float:
-        """Share of test stretches whose class was found."""
-        return float(np.mean(np.equal(self.labels, self.predicted)))
+PLAIN = LossSpec(label_smoothing=0.0)
+"""The loss that a fold records unless another one was minimised."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +54,8 @@ class Fitted:
         Learning curve; empty for a closed fit.
     best_epoch : int
         Epoch whose weights it has.
+    temperature : float, default=1.0
+        What divides the logits, from the people who stopped the training.
     """
 
     pipeline: PipelineSpec
@@ -86,11 +63,12 @@ class Fitted:
     network: nn.Module
     history: tuple[Epoch, ...]
     best_epoch: int
+    temperature: float = 1.0
 
 
 def fit_model(
     dataset: Dataset,
-    split: Split,
+    split: Split | TemporalSplit,
     recipe: Recipe,
     config: TrainConfig,
     *,
@@ -104,7 +82,7 @@ def fit_model(
     ----------
     dataset : Dataset
         All sessions; those of ``split.test`` are not touched.
-    split : Split
+    split : Split or TemporalSplit
         A closed fit learns from training and validation subjects together: it stops at nothing.
     recipe : Recipe
         How.
@@ -122,7 +100,8 @@ def fit_model(
     fitted : Fitted
     """
     closed = recipe.fit == "baseline"
-    learners = dataset.of(split.train + split.validation if closed else split.train)
+    learning, stopping, _ = sides(dataset, split)
+    learners = (*learning, *stopping) if closed else learning
     pipeline = fit_stages(recipe.pipeline(dataset.sessions[0].signal, config.window_s, config.hop_s), learners)
     train = cut_sessions(pipeline, learners)
     spec = model_spec(recipe, pipeline, len(dataset.classes), config.dropout)
@@ -134,11 +113,12 @@ def fit_model(
 
         fit_baseline(network, train)
         return Fitted(pipeline, spec, network, (), 0)
-    validation = cut_sessions(pipeline, dataset.of(split.validation)) if split.validation else None
+    validation = cut_sessions(pipeline, stopping) if stopping else None
     settings = loop_settings(recipe, config, stop_after)
     signal = pipeline.build().signal_out
     trained = train_network(network, train, validation, settings, checkpoint, on_epoch, signal)
-    return Fitted(pipeline, spec, network, trained.history, trained.best)
+    temperature = 1.0 if validation is None else calibrated(network, validation)
+    return Fitted(pipeline, spec, network, trained.history, trained.best, temperature)
 
 
 def resolve(dataset: Dataset, recipe: Recipe, config: TrainConfig) -> dict[str, Any]:
@@ -222,28 +202,41 @@ def model_spec(recipe: Recipe, pipeline: PipelineSpec, n_classes: int, dropout: 
     return ModelSpec(recipe.architecture, arguments)
 
 
-def evaluate_split(dataset: Dataset, split: Split, fitted: Fitted) -> FoldResult:
-    """Score a model on the earliest window of every stretch of the test subjects."""
-    test = cut_sessions(fitted.pipeline, dataset.of(split.test))
-    predicted = logits_of(fitted.network, test.earliest()).argmax(axis=1)
+def evaluate_split(
+    dataset: Dataset, split: Split | TemporalSplit, fitted: Fitted, loss: LossSpec = PLAIN
+) -> FoldResult:
+    """Score a model on the earliest window of every stretch of the test side."""
+    test = cut_sessions(fitted.pipeline, sides(dataset, split)[2])
+    logits = logits_of(fitted.network, test.earliest())
+    targets = torch.from_numpy(distributions(test.labels, test.votes, logits.shape[1]))
     return FoldResult(
         split,
         fitted.best_epoch,
         fitted.history,
         tuple(test.labels.tolist()),
-        tuple(int(p) for p in predicted),
+        tuple(logits.argmax(axis=1).tolist()),
+        tuple(tuple(row) for row in logits.tolist()),
+        fitted.temperature,
+        float(loss(torch.from_numpy(logits), targets).mean()),
         test.n_incomplete(),
     )
 
 
+def calibrated(network: nn.Module, windows: WindowSet) -> float:
+    """Return the temperature of a network on the earliest windows of people that it has not learnt from."""
+    logits = logits_of(network, windows.earliest())
+    return fit_temperature(logits, distributions(windows.labels, windows.votes, logits.shape[1]))
+
+
 def cross_validate(
     dataset: Dataset,
-    splits: Sequence[Split],
+    splits: Sequence[Split | TemporalSplit],
     recipe: Recipe,
     config: TrainConfig,
     folder: Path,
     on_epoch: Callable[[str, Epoch], None] | None = None,
     on_fold: Callable[[FoldResult], None] | None = None,
+    on_fitted: Callable[[Split | TemporalSplit, Fitted], None] | None = None,
 ) -> tuple[FoldResult, ...]:
     """Fit and score a model on every split.
 
@@ -261,6 +254,9 @@ def cross_validate(
         Called with the name of the split after each epoch.
     on_fold : callable or None, default=None
         Called with each fold when it is there.
+    on_fitted : callable or None, default=None
+        Called with each split and its model when it was trained, before the fold counts as done; by the process that
+        writes.
 
     Returns
     -------
@@ -272,60 +268,26 @@ def cross_validate(
     UsageError
         If a fold in the folder was trained in another way.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    if writes():
+        folder.mkdir(parents=True, exist_ok=True)
     settings = {"seed": config.seed, **resolve(dataset, recipe, config)}
     results = []
     for split in splits:
         done = folder / f"{split.name}.json"
-        if not done.is_file():
+        if not agreed(done.is_file()):
             state = folder / f"{split.name}.safetensors"
             report = None if on_epoch is None else partial(on_epoch, split.name)
             fitted = fit_model(dataset, split, recipe, config, checkpoint=state, on_epoch=report)
-            content = {**asdict(evaluate_split(dataset, split, fitted)), "settings": settings}
-            write_atomic(done, json.dumps(content))
-            state.unlink(missing_ok=True)
+            loop = loop_settings(recipe, config)
+            loss = LossSpec(loop.loss, 0.0, loop.focal_gamma)
+            content = {**asdict(evaluate_split(dataset, split, fitted, loss)), "settings": settings}
+            if writes():
+                if on_fitted is not None:
+                    on_fitted(split, fitted)
+                write_atomic(done, json.dumps(content))
+                state.unlink(missing_ok=True)
+            wait_for_all()
         results.append(read_fold(done, {**settings, "split": asdict(split)}))
         if on_fold is not None:
             on_fold(results[-1])
     return tuple(results)
-
-
-def read_fold(path: Path, needed: Mapping[str, Any] | None = None) -> FoldResult:
-    """Return a fold that `cross_validate` wrote.
-
-    Parameters
-    ----------
-    path : Path
-        The file.
-    needed : mapping or None, default=None
-        Settings and split that it must have; None takes any.
-
-    Returns
-    -------
-    fold : FoldResult
-
-    Raises
-    ------
-    SchemaError
-        If the file is damaged.
-    UsageError
-        If it was trained in another way.
-    """
-    try:
-        record = json.loads(path.read_text())
-        split = Split(*(tuple(record["split"][side]) for side in ("train", "validation", "test")))
-        history = tuple(Epoch(**epoch) for epoch in record["history"])
-        found = {**record["settings"], "split": record["split"]}
-        fold = FoldResult(
-            split,
-            int(record["best_epoch"]),
-            history,
-            tuple(record["labels"]),
-            tuple(record["predicted"]),
-            int(record["n_incomplete"]),
-        )
-    except (ValueError, KeyError, TypeError) as error:
-        raise SchemaError(f"A fold needs complete JSON, {path} is damaged ({error}). Delete it.") from error
-    if needed is not None:
-        require_same_settings(path, found, needed)
-    return fold

@@ -17,7 +17,7 @@ from offline.config import TrainConfig
 from offline.datasets.base import Dataset, Session
 
 FILE = "run.json"
-_PACKAGES = ("streaming-bci", "torch", "numpy", "scipy", "scikit-learn", "pyriemann")
+_PACKAGES = ("streaming-bci", "torch", "numpy", "scipy", "scikit-learn", "pyriemann", "optuna")
 _PLACES = ("data", "out")
 
 
@@ -33,10 +33,9 @@ def settings_record(config: TrainConfig) -> dict[str, Any]:
 
 def session_sha256(session: Session) -> str:
     """Return the hash of what is learnt from a session: its samples, names, rate, unit and labelled stretches."""
-    digest = hashlib.sha256(json.dumps([asdict(session.signal), session.subject], sort_keys=True).encode())
-    digest.update(json.dumps([asdict(stretch) for stretch in session.stretches]).encode())
-    digest.update(session.read().tobytes())
-    return digest.hexdigest()
+    stretches = [asdict(stretch) for stretch in session.stretches]
+    content = [asdict(session.signal), session.subject, stretches, session.sha256]
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def sessions_sha256(dataset: Dataset) -> dict[str, str]:
@@ -44,9 +43,7 @@ def sessions_sha256(dataset: Dataset) -> dict[str, str]:
     return {session.name: session_sha256(session) for session in dataset.sessions}
 
 
-def claim(
-    out: Path, verb: str, config: TrainConfig, resolved: Mapping[str, Any], data: Mapping[str, Any], n_inner: int = 0
-) -> None:
+def claim(out: Path, verb: str, config: TrainConfig, resolved: Mapping[str, Any], data: Mapping[str, Any]) -> None:
     """Make a folder this run's own, or recognise it as one that is to be resumed.
 
     Parameters
@@ -61,8 +58,6 @@ def claim(
         What they come to: pipeline, model and training, as JSON values.
     data : mapping
         What is learnt from, as JSON values.
-    n_inner : int, default=0
-        Inner folds of ``tune``.
 
     Raises
     ------
@@ -71,7 +66,6 @@ def claim(
     """
     record = {
         "verb": verb,
-        "n_inner": n_inner,
         "settings": settings_record(config),
         "resolved": dict(resolved),
         "data": dict(data),

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from offline.datasets.base import Dataset, class_counts
-from offline.evaluate import FoldResult
+from offline.fold import FoldResult
+from offline.splits import sides
 from offline.statistics import balanced_accuracy, confusion_matrix, mean_interval, wilson_interval
 
 
@@ -80,7 +81,8 @@ def trivial_baselines(dataset: Dataset, results: Sequence[FoldResult]) -> dict[s
     """
     majority, position = [], []
     for fold in results:
-        others = dataset.of(fold.split.train + fold.split.validation)
+        train, validation, _ = sides(dataset, fold.split)
+        others = (*train, *validation)
         guess = int(class_counts(others, len(dataset.classes)).argmax())
         majority.append(float(np.mean(np.array(fold.labels) == guess)))
         position.append(_by_position(dataset, fold))
@@ -92,9 +94,10 @@ def trivial_baselines(dataset: Dataset, results: Sequence[FoldResult]) -> dict[s
 
 
 def _by_position(dataset: Dataset, fold: FoldResult) -> float:
-    others = [session.stretches for session in dataset.of(fold.split.train + fold.split.validation)]
+    train, validation, test = sides(dataset, fold.split)
+    others = [session.stretches for session in (*train, *validation)]
     hits = []
-    for session in dataset.of(fold.split.test):
+    for session in test:
         for i, stretch in enumerate(session.stretches):
             seen = np.bincount([s[i].label for s in others if i < len(s)], minlength=len(dataset.classes))
             hits.append(int(seen.argmax()) == stretch.label)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -17,7 +18,10 @@ from bci.stages.filters import Bandpass, FilterBank
 from bci.stages.logmel import LogMel
 from bci.stages.resample import Resample
 from bci.stages.scale import RobustScale, Scale
+from offline.config import TrainConfig
 from offline.datasets.registry import TASKS
+
+_SHAPE = ("n_channels", "n_times", "n_features", "sfreq", "n_classes")
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,6 +200,30 @@ RECIPES: dict[str, dict[str, Recipe]] = {
     },
 }
 """Task → name of the model → recipe. Filters are causal; the response frequencies of ssvep lie at 13–63 Hz."""
+
+
+def configured(config: TrainConfig) -> Recipe:
+    """Return the recipe of a run, with the arguments that its settings put in place of the recipe's.
+
+    Raises
+    ------
+    UsageError
+        If there is no such recipe, or an argument has another form than ``name=value`` or belongs to the input.
+    """
+    plan = recipe(config.task, config.model)
+    given: dict[str, Any] = {}
+    for text in config.arguments or ():
+        name, equals, value = text.partition("=")
+        if not equals or not name.isidentifier() or name in _SHAPE:
+            raise UsageError(
+                f"An argument of the model has the form name=value, got {text!r}; {', '.join(_SHAPE)} come from the "
+                "input. Change --arguments."
+            )
+        try:
+            given[name] = json.loads(value)
+        except ValueError:
+            given[name] = value
+    return replace(plan, arguments={**plan.arguments, **given})
 
 
 def recipe(task: str, model: str) -> Recipe:

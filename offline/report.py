@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
-from offline.evaluate import FoldResult
+from offline.fold import FoldResult
 from offline.training_loop import Epoch
 
 _STYLE = """

@@ -18,7 +18,8 @@ VOTES = ((1, 1), (2, 3), (4, 6))
 LEVELS = (0.70, 0.80, 0.86, 0.90, 0.93, 0.95, 0.96, 0.97, 0.98, 0.985, 0.99, 0.995)
 """Thresholds that are tried: quantiles of the probability over all windows."""
 OFF_SHARE = 0.5
-SHORTEST_S = 5.0
+SHORTEST_S = (5.0, 2.0, 10.0)
+"""Minimum durations that are tried; of equal ones the first is taken."""
 EQUAL_F1 = 0.01
 """Settings whose F1 is so close to the best are taken as equal; the fastest of them is chosen."""
 FIGURES = ("f1", "sensitivity", "precision", "false_per_day", "median_delay_s")
@@ -30,8 +31,8 @@ class Track:
 
     Parameters
     ----------
-    logits : ndarray, shape (n_windows, 2)
-        For every window, in order; the second class is the seizure.
+    logits : ndarray, shape (n_windows, n_classes)
+        For every window, in order.
     times_s : ndarray, shape (n_windows,)
         Time of each window's last sample, in seconds.
     settled : ndarray of bool, shape (n_windows,)
@@ -50,7 +51,11 @@ class Track:
 
 
 def choose_alarm(
-    tracks: Sequence[Track], classes: tuple[str, str], hop_s: float, temperature: float = 1.0
+    tracks: Sequence[Track],
+    classes: tuple[str, ...],
+    hop_s: float,
+    temperature: float = 1.0,
+    label: str | None = None,
 ) -> DecisionSpec:
     """Return the decision with the best event F1; among equals, the one with the smallest median delay.
 
@@ -59,15 +64,18 @@ def choose_alarm(
     tracks : sequence of Track
         Patients whose scores are not reported.
     classes : tuple of str
-        Names in logit order; the second is watched.
+        Names in logit order.
     hop_s : float
         Time between predictions, in seconds.
     temperature : float, default=1.0
         Divides the logits.
+    label : str or None, default=None
+        Class that is watched; None takes the second.
 
     Returns
     -------
     decision : DecisionSpec
+        With threshold, smoothing, votes and minimum duration.
 
     Raises
     ------
@@ -76,11 +84,13 @@ def choose_alarm(
     """
     if not any(track.seizures for track in tracks):
         raise SpecError("An alarm is chosen by seizures, the patients have none. Add patients or recording time.")
-    levels = np.concatenate([softmax(track.logits, temperature)[track.settled, 1] for track in tracks])
+    label = classes[1] if label is None else label
+    watched = classes.index(label)
+    levels = np.concatenate([softmax(track.logits, temperature)[track.settled, watched] for track in tracks])
     thresholds = sorted({float(np.clip(np.round(q, 4), 1e-4, 0.9999)) for q in np.quantile(levels, LEVELS)})
     tried = []
-    for smoothing_s, (k, n), on in itertools.product(SMOOTHING_S, VOTES, thresholds):
-        alarm = AlarmSpec(classes[1], on, on * OFF_SHARE, k, n, min_duration_s=SHORTEST_S)
+    for smoothing_s, (k, n), shortest_s, on in itertools.product(SMOOTHING_S, VOTES, SHORTEST_S, thresholds):
+        alarm = AlarmSpec(label, on, on * OFF_SHARE, k, n, min_duration_s=shortest_s)
         decision = DecisionSpec(classes, temperature, smoothing_s, alarm=alarm)
         tried.append((decision, pooled(score_tracks(tracks, decision, hop_s))))
     best = max(score.f1 for _, score in tried)

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from bci.bundle import load_bundle
 from bci.chunk import Signal
 from bci.decision import DecisionSpec
 from bci.errors import UsageError
@@ -40,14 +41,17 @@ from offline.datasets.simulated import (
 from offline.evaluate import Fitted, loop_settings, model_spec, resolve
 from offline.export import export_bundle
 from offline.identity import claim, settings_record, versions
+from offline.processes import first_alone, joined, wait_for_all, writes
 from offline.progress import Progress, Step
-from offline.recipes import Recipe, recipe
+from offline.recipes import Recipe, configured
+from offline.run_context import record, recorded, torch_threads
 from offline.seizure_alarm import Track, choose_alarm, figures, score_tracks, shifted_chance
 from offline.seizure_detectors import BandPowerDetector, LineLengthDetector, every_label, track, window_auc
 from offline.seizure_events import EventScore, Span, score_events
 from offline.seizure_report import report_html, table
-from offline.train import Outcome, record, recorded, torch_threads
+from offline.train import Outcome
 from offline.training_loop import Epoch, logits_along, logits_of, train_network
+from offline.tune import Workplace
 from offline.windows import SessionWindows, WindowSet
 
 log = logging.getLogger(__name__)
@@ -74,7 +78,12 @@ BATCH = 64
 _NO_FIGURE: dict[str, Any] = {"value": None, "interval": None}
 
 
-def train(config: TrainConfig, created: str, on_step: Callable[[Step], None] | None = None) -> Outcome:
+def train(
+    config: TrainConfig,
+    created: str,
+    on_step: Callable[[Step], None] | None = None,
+    place: Workplace | None = None,
+) -> Outcome:
     """Train on simulated patients, choose the alarm on others, score it on a third cohort and write everything down.
 
     Writes ``features/`` (outputs of the pipeline), ``train.log``, ``metrics.json``, ``report.html`` and the
@@ -88,6 +97,8 @@ def train(config: TrainConfig, created: str, on_step: Callable[[Step], None] | N
         Time of the run, ISO 8601, for the bundle.
     on_step : callable or None, default=None
         Called after each patient and each epoch.
+    place : Workplace or None, default=None
+        Has no folds or trials here.
 
     Returns
     -------
@@ -98,8 +109,34 @@ def train(config: TrainConfig, created: str, on_step: Callable[[Step], None] | N
     UsageError
         If a setting has no effect here or does not fit the data, or the folder holds another run.
     """
-    plan = recipe(config.task, config.model)
+    with joined(config.device or "cpu"):
+        return _train(config, created, on_step, place)
+
+
+def command(config: TrainConfig) -> str:
+    """Return the command line that repeats a run."""
+    defaults = {field.name: field.default for field in fields(config)}
+    words = [
+        f"--{name.replace('_', '-')} {_word(value)}"
+        for name, value in asdict(config).items()
+        if value != defaults[name] and name not in ("out", "threads")
+    ]
+    return " ".join(["bci-train", *words, f"--out {config.out}"])
+
+
+def _word(value: Any) -> str:
+    if isinstance(value, tuple):
+        return " ".join(str(item) for item in value)
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _train(
+    config: TrainConfig, created: str, on_step: Callable[[Step], None] | None, place: Workplace | None
+) -> Outcome:
+    plan = configured(config)
     unused = overridden(config, UNUSED)
+    if place is not None and (place.folds is not None or place.helps or place.storage):
+        unused += ["folds, worker or storage"]
     if unused:
         raise UsageError(
             f"The task {config.task} trains a fixed number of epochs on fixed cohorts, got {', '.join(unused)}, which "
@@ -114,7 +151,9 @@ def train(config: TrainConfig, created: str, on_step: Callable[[Step], None] | N
     cohorts = [asdict(cohort) for cohort in COHORTS]
     labelling = Labelling(recent_s=plan.label_s)
     data = {"simulator": cache_key(pipeline), "cohorts": cohorts, "labelling": asdict(labelling)}
-    claim(out, "run", config, resolved, data)
+    if writes():
+        claim(out, "run", config, resolved, data)
+    wait_for_all()
     n_epochs = loop_settings(plan, config).epochs
     progress = Progress(sum(cohort.n_patients for cohort in COHORTS) + n_epochs, on_step)
     patients = {}
@@ -122,51 +161,44 @@ def train(config: TrainConfig, created: str, on_step: Callable[[Step], None] | N
         record.info("%s", config)
         for cohort in COHORTS:
             log.info("%s cohort: simulating %d patients", cohort.name, cohort.n_patients)
-            patients[cohort.name] = features(
-                pipeline,
-                cohort.specs(),
-                out / "features",
-                SIMULATORS,
-                partial(_simulated, progress, cohort.name),
-            )
+            with first_alone():
+                patients[cohort.name] = features(
+                    pipeline,
+                    cohort.specs(),
+                    out / "features",
+                    SIMULATORS,
+                    partial(_simulated, progress, cohort.name),
+                )
         windows = [labelled_windows(pipeline, patient, labelling) for patient in patients[TRAIN.name]]
         fitted = _fit(pipeline, windows, plan, config, out / "network.safetensors", progress)
         tracks = {name: _tracks(fitted, patients[name]) for name in (VALIDATION.name, TEST.name)}
         decision = _decide(fitted, patients[VALIDATION.name], tracks[VALIDATION.name], labelling)
         metrics = _metrics(fitted, decision, patients, tracks[TEST.name], config, resolved, labelling)
         lines = table(metrics)
-        bundle = export_bundle(
-            out / NAMES[config.model],
-            fitted,
-            decision,
-            dataset.sessions[0],
-            metrics=metrics,
-            training={
-                "task": config.task,
-                "model": config.model,
-                "cohorts": cohorts,
-                "seed": config.seed,
-                "epochs": len(fitted.history),
-                "command": command(config),
-            },
-            card=_card(plan, config, metrics, lines, decision),
-            created=created,
-            seed=config.seed,
-        )
-    write_atomic(out / "report.html", report_html(metrics, fitted.history))
-    write_atomic(out / "metrics.json", json.dumps(metrics, indent=1, allow_nan=False) + "\n")
+        if writes():
+            export_bundle(
+                out / NAMES[config.model],
+                fitted,
+                decision,
+                dataset.sessions[0],
+                metrics=metrics,
+                training={
+                    "task": config.task,
+                    "model": config.model,
+                    "cohorts": cohorts,
+                    "seed": config.seed,
+                    "epochs": len(fitted.history),
+                    "command": command(config),
+                },
+                card=_card(plan, config, metrics, lines, decision),
+                created=created,
+                seed=config.seed,
+            )
+            write_atomic(out / "report.html", report_html(metrics, fitted.history))
+            write_atomic(out / "metrics.json", json.dumps(metrics, indent=1, allow_nan=False) + "\n")
+        wait_for_all()
+        bundle = load_bundle(out / NAMES[config.model])
     return Outcome(metrics, bundle, (*lines, f"report: {out / 'report.html'}"))
-
-
-def command(config: TrainConfig) -> str:
-    """Return the command line that repeats a run."""
-    defaults = {field.name: field.default for field in fields(config)}
-    words = [
-        f"--{name.replace('_', '-')} {value:g}" if isinstance(value, float) else f"--{name.replace('_', '-')} {value}"
-        for name, value in asdict(config).items()
-        if value != defaults[name] and name not in ("out", "threads")
-    ]
-    return " ".join(["bci-train", *words, f"--out {config.out}"])
 
 
 def _fit(

@@ -1,11 +1,20 @@
-"""Splits by person: nobody is on two sides."""
+"""Splits by person: nobody is on two sides. Splits in time are in `offline.temporal`."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
 
 from bci.errors import SpecError
+from offline.datasets.base import Dataset, Session
+from offline.temporal import TemporalSplit, part_of
+
+LONGEST_NAME = 80
+"""Letters of a split's name, which names files."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +46,11 @@ class Split:
 
     @property
     def name(self) -> str:
-        """Names of the test subjects, joined."""
-        return "+".join(self.test) or "all"
+        """Names of the test subjects, joined; of many, the first, their number and a hash."""
+        joined = "+".join(self.test) or "all"
+        if len(joined) <= LONGEST_NAME:
+            return joined
+        return f"{self.test[0]}+{len(self.test) - 1}-{hashlib.sha256(joined.encode()).hexdigest()[:8]}"
 
 
 def leave_one_out(subjects: Sequence[str], n_validation: int = 1) -> tuple[Split, ...]:
@@ -62,6 +74,60 @@ def leave_one_out(subjects: Sequence[str], n_validation: int = 1) -> tuple[Split
         If fewer than ``n_validation + 2`` subjects are there.
     """
     return tuple(_rotations(subjects, n_validation))
+
+
+def k_fold(labels: Mapping[str, int], n_folds: int, seed: int) -> tuple[Split, ...]:
+    """Return one split per fold of subjects: it is the test side, the next fold stops the training.
+
+    Parameters
+    ----------
+    labels : mapping of str to int
+        Subjects and the class of most of their stretches: every fold gets its share of each class.
+    n_folds : int
+        Folds.
+    seed : int
+        Seed of the order in which subjects are dealt.
+
+    Returns
+    -------
+    splits : tuple of Split
+        As many as folds.
+
+    Raises
+    ------
+    SpecError
+        If there are fewer than 3 folds, or fewer subjects than folds.
+    """
+    if not 3 <= n_folds <= len(labels):
+        raise SpecError(
+            f"Folds of subjects need at least 3 folds (one is scored, one stops the training) and a subject in each, "
+            f"got {n_folds} folds and {len(labels)} subjects."
+        )
+    shuffled = np.random.default_rng(seed).permutation(sorted(labels)).tolist()
+    dealt = sorted(shuffled, key=lambda name: labels[name])
+    folds = [tuple(sorted(dealt[i::n_folds])) for i in range(n_folds)]
+    return tuple(_fold(folds, i) for i in range(n_folds))
+
+
+def sides(dataset: Dataset, split: Split | TemporalSplit) -> tuple[tuple[Session, ...], ...]:
+    """Return the sessions that are learnt from, that stop the training, and that are scored.
+
+    Of a split in time they are parts: with the stretches of their side, and for learners without what comes later.
+    """
+    named = (split.train, split.validation, split.test)
+    if isinstance(split, Split):
+        return tuple(dataset.of(names) for names in named)
+    sessions = dataset.of((split.subject,))
+    return tuple(
+        tuple(part_of(sessions, text, cut=cut) for text in names)
+        for names, cut in zip(named, (True, True, False), strict=True)
+    )
+
+
+def split_from(record: Mapping[str, Any]) -> Split | TemporalSplit:
+    """Return the split whose fields these are, as JSON values."""
+    named = [tuple(record[side]) for side in ("train", "validation", "test")]
+    return TemporalSplit(record["subject"], int(record["index"]), *named) if "subject" in record else Split(*named)
 
 
 def inner_splits(split: Split, n_splits: int) -> tuple[Split, ...]:
@@ -90,6 +156,12 @@ def inner_splits(split: Split, n_splits: int) -> tuple[Split, ...]:
         )
     every = leave_one_out(left)
     return tuple(every[i * len(left) // n_splits] for i in range(n_splits))
+
+
+def _fold(folds: Sequence[tuple[str, ...]], i: int) -> Split:
+    n = len(folds)
+    train = [name for k in range(2, n) for name in folds[(i + k) % n]]
+    return Split(tuple(sorted(train)), folds[(i + 1) % n], folds[i])
 
 
 def _rotations(subjects: Sequence[str], n_validation: int) -> Iterator[Split]:

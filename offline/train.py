@@ -4,37 +4,39 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Any
 
-import torch
+import numpy as np
 
-from bci.bundle import Bundle
+from bci.bundle import Bundle, load_bundle
 from bci.decision import DecisionSpec
-from bci.errors import RecordingError, SpecError, UsageError
+from offline.alarm_folds import AlarmFolds
+from offline.calibrate import fit_temperature
 from offline.checkpoint import write_atomic
 from offline.config import TrainConfig, overridden
 from offline.datasets.base import Dataset, class_counts
-from offline.datasets.registry import load_dataset
-from offline.evaluate import Fitted, FoldResult, cross_validate, fit_model, loop_settings, resolve
+from offline.evaluate import Fitted, cross_validate, fit_model, resolve
 from offline.export import export_bundle
+from offline.fold import FoldResult, fold_targets
 from offline.identity import claim, sessions_sha256, settings_record, versions
 from offline.metrics import compare, summary, trivial_baselines
+from offline.prepare import membership, outer_splits, prepared
+from offline.processes import joined, wait_for_all, writes
 from offline.progress import Progress, Step
-from offline.recipes import STRONG_BASELINE, Recipe, recipe
+from offline.recipes import STRONG_BASELINE, Recipe, configured, recipe
 from offline.report import interval_text, report_html, verdict
-from offline.splits import Split, leave_one_out
+from offline.run_context import chosen_folds, n_units, record, recorded, torch_threads
+from offline.splits import Split
+from offline.temporal import TemporalSplit
 from offline.training_loop import Epoch
+from offline.tune import Workplace, choose, require_tunable
 
 log = logging.getLogger(__name__)
-record = logging.getLogger(f"{__name__}.record")
-"""Every epoch, for ``train.log`` only."""
-record.propagate = False
 FINAL = "final"
 
 
@@ -45,23 +47,29 @@ class Outcome:
     Parameters
     ----------
     metrics : dict
-        As in ``metrics.json``.
-    bundle : Bundle
-        The final model.
+        As in ``metrics.json``; empty while folds are missing.
+    bundle : Bundle or None
+        The final model; None while folds are missing.
     lines : tuple of str
         The figures in words, for a terminal.
     """
 
     metrics: dict[str, Any]
-    bundle: Bundle
+    bundle: Bundle | None
     lines: tuple[str, ...]
 
 
-def train(config: TrainConfig, created: str, on_step: Callable[[Step], None] | None = None) -> Outcome:
+def train(
+    config: TrainConfig,
+    created: str,
+    on_step: Callable[[Step], None] | None = None,
+    place: Workplace | None = None,
+) -> Outcome:
     """Cross-validate a model, then train it on everybody and write everything down.
 
-    Writes ``folds/`` (one file per left-out subject, as each is done), ``train.log``, ``metrics.json``,
-    ``report.html`` and ``bundle/`` below ``config.out``. A run that was interrupted goes on where it was.
+    Writes ``folds/`` (one file per fold, as each is done), ``train.log``, ``metrics.json``, ``report.html`` and
+    ``bundle/`` below ``config.out``. A run that was interrupted goes on where it was. Under ``torchrun`` all processes
+    share each batch and the first one writes.
 
     Parameters
     ----------
@@ -71,6 +79,8 @@ def train(config: TrainConfig, created: str, on_step: Callable[[Step], None] | N
         Time of the run, ISO 8601, for the bundle.
     on_step : callable or None, default=None
         Called after each epoch and at the end of each fold.
+    place : Workplace or None, default=None
+        Which folds this process does, and where trials are kept; None does all of it below ``config.out``.
 
     Returns
     -------
@@ -83,119 +93,155 @@ def train(config: TrainConfig, created: str, on_step: Callable[[Step], None] | N
     RecordingError
         If files cannot be used and ``skip_bad`` is off.
     """
-    plan = recipe(config.task, config.model)
-    dataset = usable(load_dataset(config.task, config.data), config.skip_bad)
-    splits = outer_splits(dataset, config)
-    strong = STRONG_BASELINE.get(config.task)
-    against = None if strong is None or config.model == strong else recipe(config.task, strong)
-    resolved = resolve(dataset, plan, config)
-    data = sessions_sha256(dataset)
-    out = Path(config.out)
-    claim(out, "run", config, resolved, data)
-    units = n_units(plan, config)
-    progress = Progress((len(splits) + 1) * units + (len(splits) if against else 0), on_step)
+    with joined(config.device or "cpu"):
+        return _Run(config, created, on_step, place or Workplace(Path(config.out))).outcome()
 
-    def on_epoch(name: str, epoch: Epoch) -> None:
-        record.info("%s: epoch %d: %s", name, epoch.index, epoch.figures)
-        progress.epoch(name, epoch)
 
-    def on_fold(fold: FoldResult) -> None:
-        record.info("%s: %d of %d right", fold.split.name, round(fold.accuracy * len(fold.labels)), len(fold.labels))
-        progress.over(fold.split.name, units, max(1, len(fold.history)))
+class _Run:
+    """The parts of a run: what is checked before anything is written, the folds, and the final model."""
 
-    def on_reference(fold: FoldResult) -> None:
-        progress.over(f"{strong} {fold.split.name}", 1, 1)
+    def __init__(
+        self, config: TrainConfig, created: str, on_step: Callable[[Step], None] | None, place: Workplace
+    ) -> None:
+        self._config, self._created, self._place = config, created, place
+        self._plan = configured(config)
+        if config.tune:
+            require_tunable(config, self._plan)
+        self._dataset = prepared(config)
+        self._splits = outer_splits(self._dataset, config)
+        self._wanted = chosen_folds(self._splits, place.folds)
+        self._whole = len(self._wanted) == len(self._splits) and not place.helps
+        self._alarms = AlarmFolds(self._dataset, config, place.folder / "folds")
+        strong = STRONG_BASELINE.get(config.task)
+        unlike = config.split == "temporal" or strong in (None, config.model)
+        self._strong = None if strong is None or unlike else strong
+        self._resolved = resolve(self._dataset, self._plan, config)
+        self._data = sessions_sha256(self._dataset)
+        if writes():
+            claim(place.folder, "run", config, self._resolved, self._data)
+        wait_for_all()
+        self._units = n_units(self._plan, config)
+        trials = config.tune * config.n_inner * self._units
+        n_parts = len(self._wanted) + self._whole
+        n_reference = len(self._splits) if self._strong and self._whole else 0
+        self._progress = Progress(n_parts * (trials + self._units) + n_reference, on_step)
 
-    with torch_threads(config.threads), recorded(out / "train.log"):
-        record.info("%s", config)
-        results = cross_validate(dataset, splits, plan, config, out / "folds", on_epoch, on_fold)
-        reference = None
-        if against is not None:
-            folder = out / "folds" / str(strong)
-            reference = cross_validate(dataset, splits, against, config, folder, on_fold=on_reference)
-        n_epochs = round(median(fold.best_epoch + 1 for fold in results))
+    def outcome(self) -> Outcome:
+        """Do all that this process is to do."""
+        config, out = self._config, self._place.folder
+        with torch_threads(config.threads), recorded(out / "train.log"):
+            record.info("%s", config)
+            results, choices = self._folds()
+            if not self._whole:
+                return Outcome({}, None, (f"{len(self._wanted)} of {len(self._splits)} folds are done here",))
+            reference = self._reference()
+            fitted, choice = self._final(results)
+            decision, events = self._decision(results)
+            metrics = _metrics(config, self._plan, self._dataset, results, reference, self._resolved)
+            metrics |= {
+                "folds": membership(self._splits),
+                "temperature": decision.temperature,
+                "tuning": [*choices, choice] if config.tune else None,
+                "events": events,
+            }
+            if writes():
+                self._export(fitted, decision, metrics)
+                write_atomic(out / "report.html", report_html(metrics, results))
+                write_atomic(out / "metrics.json", json.dumps(metrics, indent=1, allow_nan=False) + "\n")
+            wait_for_all()
+            bundle = load_bundle(out / "bundle")
+            record.info("accuracy %s, bundle %s", interval_text(metrics["scores"]["accuracy"]), bundle.sha256)
+        log.info("%s: accuracy %s", config.model, interval_text(metrics["scores"]["accuracy"]))
+        return Outcome(metrics, bundle, (*_lines(metrics), f"report: {out / 'report.html'}"))
+
+    def _folds(self) -> tuple[tuple[FoldResult, ...], list[dict[str, Any]]]:
+        results: list[FoldResult] = []
+        choices: list[dict[str, Any]] = []
+        for split in self._wanted:
+            settings = self._config
+            if self._config.tune:
+                settings, choice = self._choose(split)
+                if self._place.helps:
+                    continue
+                choices.append(choice)
+            results += cross_validate(
+                self._dataset,
+                [split],
+                self._plan,
+                settings,
+                self._place.folder / "folds",
+                self._on_epoch,
+                self._on_fold,
+                self._alarms.keep,
+            )
+        return tuple(results), choices
+
+    def _choose(self, split: Split | TemporalSplit) -> tuple[TrainConfig, dict[str, Any]]:
+        return choose(self._dataset, split, self._plan, self._config, self._place, self._progress)
+
+    def _reference(self) -> tuple[FoldResult, ...] | None:
+        if self._strong is None:
+            return None
+        against = recipe(self._config.task, self._strong)
+        # as it is: settings of the model that is trained are not its own
+        config = replace(self._config, model=self._strong, arguments=None, augment=None)
+
+        def on_fold(fold: FoldResult) -> None:
+            self._progress.over(f"{self._strong} {fold.split.name}", 1, 1)
+
+        folder = self._place.folder / "folds" / self._strong
+        return cross_validate(self._dataset, self._splits, against, config, folder, on_fold=on_fold)
+
+    def _final(self, results: Sequence[FoldResult]) -> tuple[Fitted, dict[str, Any] | None]:
+        everybody = Split(self._dataset.subjects, (), ())
+        settings, choice = self._choose(everybody) if self._config.tune else (self._config, None)
         fitted = fit_model(
-            dataset,
-            Split(dataset.subjects, (), ()),
-            plan,
-            config,
-            checkpoint=out / "folds" / f"{FINAL}.safetensors",
-            stop_after=n_epochs,
-            on_epoch=partial(on_epoch, FINAL),
+            self._dataset,
+            everybody,
+            self._plan,
+            settings,
+            checkpoint=self._place.folder / "folds" / f"{FINAL}.safetensors",
+            stop_after=round(median(fold.best_epoch + 1 for fold in results)),
+            on_epoch=partial(self._on_epoch, FINAL),
         )
-        progress.over(FINAL, units, max(1, len(fitted.history)))
-        metrics = _metrics(config, plan, dataset, results, reference, resolved)
-        bundle = _export(out / "bundle", config, dataset, fitted, metrics, data, created)
-        record.info("accuracy %s, bundle %s", interval_text(metrics["scores"]["accuracy"]), bundle.sha256)
-    write_atomic(out / "report.html", report_html(metrics, results))
-    write_atomic(out / "metrics.json", json.dumps(metrics, indent=1, allow_nan=False) + "\n")
-    log.info("%s: accuracy %s", config.model, interval_text(metrics["scores"]["accuracy"]))
-    return Outcome(metrics, bundle, (*_lines(metrics), f"report: {out / 'report.html'}"))
+        self._progress.over(FINAL, self._units, max(1, len(fitted.history)))
+        return fitted, choice
 
+    def _decision(self, results: Sequence[FoldResult]) -> tuple[DecisionSpec, dict[str, Any] | None]:
+        """Return the final model's decision: its inner folds are the folds of the run."""
+        logits = np.concatenate([fold.logits for fold in results])
+        targets = np.concatenate([fold_targets(self._dataset, fold) for fold in results])
+        temperature = round(fit_temperature(logits, targets), 3)
+        return self._alarms.final(self._splits, temperature)
 
-def outer_splits(dataset: Dataset, config: TrainConfig) -> tuple[Split, ...]:
-    """Return the folds of a run.
-
-    Raises
-    ------
-    UsageError
-        If there are too few people for ``n_validation``.
-    """
-    try:
-        return leave_one_out(dataset.subjects, config.n_validation)
-    except SpecError as error:
-        raise UsageError(f"{error} Or lower --n-validation.") from error
-
-
-def n_units(plan: Recipe, config: TrainConfig) -> int:
-    """Return the units of work of one training: epochs, or 1 for a closed fit."""
-    return loop_settings(plan, config).epochs if plan.fit == "network" else 1
-
-
-def usable(dataset: Dataset, skip_bad: bool) -> Dataset:
-    """Return the dataset, unless files had to be left out and that is not wanted.
-
-    Raises
-    ------
-    RecordingError
-        If there are problems and `skip_bad` is False.
-    """
-    if dataset.problems and not skip_bad:
-        first = dataset.problems[0]
-        raise RecordingError(
-            f"Training needs every file of {dataset.task} to be usable, {len(dataset.problems)} are not; first "
-            f"{first.path.name}: {first.reason} See bci-train data; --skip-bad trains without them."
+    def _export(self, fitted: Fitted, decision: DecisionSpec, metrics: dict[str, Any]) -> None:
+        export_bundle(
+            self._place.folder / "bundle",
+            fitted,
+            decision,
+            self._dataset.sessions[0],
+            metrics=metrics,
+            training={
+                "task": self._config.task,
+                "model": self._config.model,
+                "subjects": list(self._dataset.subjects),
+                "sessions_sha256": dict(self._data),
+                "folds": membership(self._splits),
+                "seed": self._config.seed,
+                "epochs": len(fitted.history),
+            },
+            card=_card(self._config, metrics),
+            created=self._created,
+            seed=self._config.seed,
         )
-    for problem in dataset.problems:
-        log.warning("left out: %s: %s", problem.path.name, problem.reason)
-    return dataset
 
+    def _on_epoch(self, name: str, epoch: Epoch) -> None:
+        record.info("%s: epoch %d: %s", name, epoch.index, epoch.figures)
+        self._progress.epoch(name, epoch)
 
-@contextmanager
-def torch_threads(n: int) -> Iterator[None]:
-    """Run torch with `n` threads and only deterministic algorithms."""
-    before, strict = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
-    torch.set_num_threads(n)
-    torch.use_deterministic_algorithms(True)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
-        torch.use_deterministic_algorithms(strict)
-
-
-@contextmanager
-def recorded(path: Path) -> Iterator[None]:
-    """Append what is recorded to a file."""
-    handler = logging.FileHandler(path, encoding="utf-8")
-    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
-    record.addHandler(handler)
-    record.setLevel(logging.INFO)
-    try:
-        yield
-    finally:
-        record.removeHandler(handler)
-        handler.close()
+    def _on_fold(self, fold: FoldResult) -> None:
+        record.info("%s: %d of %d right", fold.split.name, round(fold.accuracy * len(fold.labels)), len(fold.labels))
+        self._progress.over(fold.split.name, self._units, max(1, len(fold.history)))
 
 
 def _metrics(
@@ -247,36 +293,6 @@ def _lines(metrics: dict[str, Any]) -> list[str]:
     lines.append(f"accuracy, leave one subject out: {interval_text(scores['accuracy'])}")
     lines.append(f"chance {trivial['chance']:.3f}, most frequent class {trivial['majority']:.3f}")
     return [*lines, said] if (said := verdict(metrics)) else lines
-
-
-def _export(
-    folder: Path,
-    config: TrainConfig,
-    dataset: Dataset,
-    fitted: Fitted,
-    metrics: dict[str, Any],
-    data: Mapping[str, str],
-    created: str,
-) -> Bundle:
-    training = {
-        "task": config.task,
-        "model": config.model,
-        "subjects": list(dataset.subjects),
-        "sessions_sha256": dict(data),
-        "seed": config.seed,
-        "epochs": len(fitted.history),
-    }
-    return export_bundle(
-        folder,
-        fitted,
-        DecisionSpec(dataset.classes),
-        dataset.sessions[0],
-        metrics=metrics,
-        training=training,
-        card=_card(config, metrics),
-        created=created,
-        seed=config.seed,
-    )
 
 
 def _card(config: TrainConfig, metrics: dict[str, Any]) -> str:

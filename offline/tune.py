@@ -1,141 +1,297 @@
-"""Choice of learning rate and dropout by inner folds that never contain the subject who is scored."""
+"""Choice of settings by trials on inner folds that never contain who is scored."""
 
 from __future__ import annotations
 
-import itertools
+import hashlib
 import json
 import logging
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from bci.errors import SpecError, UsageError
 from offline.checkpoint import write_atomic
-from offline.config import TrainConfig, overridden
-from offline.datasets.registry import TASKS, load_dataset
-from offline.evaluate import FoldResult, cross_validate, resolve
+from offline.config import TrainConfig
+from offline.datasets.base import Dataset
+from offline.datasets.registry import TASKS
+from offline.evaluate import cross_validate, loop_settings, resolve
+from offline.fold import FoldResult
 from offline.identity import claim, sessions_sha256
+from offline.leaks import require_apart
 from offline.metrics import summary
+from offline.prepare import main_labels, outer_splits, prepared
+from offline.processes import n_processes
 from offline.progress import Progress, Step
-from offline.recipes import Recipe, recipe
-from offline.splits import Split, inner_splits
-from offline.train import n_units, outer_splits, torch_threads, usable
+from offline.recipes import Recipe, configured
+from offline.run_context import chosen_folds, n_units, torch_threads
+from offline.search import drawn, space
+from offline.splits import Split, inner_splits, k_fold
+from offline.statistics import balanced_accuracy, confusion_matrix
+from offline.temporal import TemporalSplit
 from offline.training_loop import Epoch
 
+if TYPE_CHECKING:
+    from optuna import Trial
+
 log = logging.getLogger(__name__)
-RATE_FACTORS = (1 / 3, 1.0, 3.0)
-DROPOUTS = (0.1, 0.4)
 
 
 @dataclass(frozen=True, slots=True)
-class Point:
-    """Settings that are tried.
+class Workplace:
+    """Where the trials of a run are kept, and which part of them this process does.
 
     Parameters
     ----------
-    learning_rate : float
-        Peak of the schedule.
-    dropout : float
-        Share of dropped activations.
+    folder : Path
+        Folder of the run.
+    storage : str or None, default=None
+        URL of a database; None keeps trials in a journal file of the folder.
+    folds : tuple of int or None, default=None
+        Outer folds that this process does, from 0; None does all.
+    helps : bool, default=False
+        Whether this process runs trials only, and leaves scoring to another one.
     """
 
-    learning_rate: float
-    dropout: float
+    folder: Path
+    storage: str | None = None
+    folds: tuple[int, ...] | None = None
+    helps: bool = False
 
 
-def grid(plan: Recipe) -> tuple[Point, ...]:
-    """Return the settings to try: three learning rates around the recipe's, two dropouts."""
-    return tuple(Point(plan.learning_rate * f, d) for f, d in itertools.product(RATE_FACTORS, DROPOUTS))
-
-
-def tune(config: TrainConfig, n_inner: int, on_step: Callable[[Step], None] | None = None) -> dict[str, Any]:
-    """Choose settings for each left-out subject from the others alone, and score the choices.
+def tune(config: TrainConfig, place: Workplace, on_step: Callable[[Step], None] | None = None) -> dict[str, Any]:
+    """Choose settings for each fold from the others alone, and score the choices.
 
     Parameters
     ----------
     config : TrainConfig
-        Settings, without learning rate and dropout.
-    n_inner : int
-        Inner folds per left-out subject.
+        Settings; ``tune`` trials in each fold.
+    place : Workplace
+        Where, and which part.
     on_step : callable or None, default=None
         Called after each epoch and at the end of each fold.
 
     Returns
     -------
     tuned : dict
-        ``scores`` of the nested cross-validation and ``choices`` per subject with the inner accuracy of every point.
-        The same goes into ``tune.json``.
+        ``scores`` of the nested cross-validation and ``choices`` per fold with every trial. The same goes into
+        ``tune.json``. Empty where other processes have folds to do.
 
     Raises
     ------
     UsageError
-        If the task has fixed cohorts, the model has no such settings, they are given, the others do not fit the
-        data, or the folder holds another run.
+        If the settings cannot be tuned or do not fit the data, or the folder holds another run.
     """
-    plan = recipe(config.task, config.model)
-    if TASKS[config.task].trainer != "offline.train":
-        raise UsageError(f"Tuning leaves one subject out, {config.task} has fixed cohorts. Choose another --task.")
-    if plan.fit != "network":
-        raise UsageError(f"Tuning needs a network, {config.model} has a closed fit. Choose another --model.")
-    chosen = overridden(config, ("learning_rate", "dropout"))
-    if chosen:
-        raise UsageError(f"Tuning chooses learning_rate and dropout itself, got {' and '.join(chosen)}. Leave it out.")
-    dataset = usable(load_dataset(config.task, config.data), config.skip_bad)
+    plan = configured(config)
+    require_tunable(config, plan)
+    dataset = prepared(config)
     splits = outer_splits(dataset, config)
-    inner = [_inner(split, n_inner) for split in splits]
-    out = Path(config.out)
-    claim(out, "tune", config, resolve(dataset, plan, config), sessions_sha256(dataset), n_inner)
+    for split in splits:
+        inner_folds(dataset, split, config)
+    wanted = chosen_folds(splits, place.folds)
+    data = sessions_sha256(dataset)
+    claim(place.folder, "tune", config, resolve(dataset, plan, config), data)
     units = n_units(plan, config)
-    progress = Progress(len(splits) * (len(grid(plan)) * n_inner + 1) * units, on_step)
+    progress = Progress(len(wanted) * (config.tune * config.n_inner + 1) * units, on_step)
     choices: list[dict[str, Any]] = []
     results: list[FoldResult] = []
     with torch_threads(config.threads):
-        for split, folds in zip(splits, inner, strict=True):
-            tried: list[tuple[float, Point, TrainConfig]] = []
-            for i, point in enumerate(grid(plan)):
-                settings = replace(config, learning_rate=point.learning_rate, dropout=point.dropout)
-                label = f"without {split.name}, choice {i + 1}"
-                folder = out / "inner" / split.name / str(i)
-                found = cross_validate(dataset, folds, plan, settings, folder, *_listeners(progress, label, units))
-                tried.append((float(np.mean([fold.accuracy for fold in found])), point, settings))
-                log.info(
-                    "without %s: lr %g, dropout %g: %.3f", split.name, point.learning_rate, point.dropout, tried[-1][0]
-                )
-            _, point, settings = max(tried, key=lambda entry: entry[0])
+        for split in wanted:
+            settings, choice = choose(dataset, split, plan, config, place, progress)
+            if place.helps:
+                continue
             listeners = _listeners(progress, f"{split.name}, chosen", units)
-            results += cross_validate(dataset, [split], plan, settings, out / "folds", *listeners)
-            choices.append(_choice(split.name, point, tried))
+            results += cross_validate(dataset, [split], plan, settings, place.folder / "folds", *listeners)
+            choices.append(choice)
+    if place.helps or len(wanted) < len(splits):
+        return {}
     tuned = {"model": config.model, "scores": summary(dataset, results, config.seed), "choices": choices}
-    write_atomic(out / "tune.json", json.dumps(tuned, indent=1, allow_nan=False) + "\n")
+    write_atomic(place.folder / "tune.json", json.dumps(tuned, indent=1, allow_nan=False) + "\n")
     return tuned
 
 
-def _inner(split: Split, n_inner: int) -> tuple[Split, ...]:
+def require_tunable(config: TrainConfig, plan: Recipe) -> None:
+    """Refuse settings that trials cannot choose.
+
+    Raises
+    ------
+    UsageError
+        If the task has fixed cohorts, the model has a closed fit, the split is in time, there are no trials, a trial
+        would set what a setting fixes, or ``torchrun`` started this process.
+    """
+    if TASKS[config.task].trainer != "offline.train":
+        raise UsageError(f"Tuning needs folds of people, {config.task} has fixed cohorts. Choose another --task.")
+    if plan.fit != "network":
+        raise UsageError(f"Tuning needs a network, {config.model} has a closed fit. Choose another --model.")
+    if config.split == "temporal":
+        raise UsageError("Tuning needs folds of people inside each fold, got a split in time. Choose another --split.")
+    if config.tune < 1:
+        raise UsageError("Tuning needs at least 1 trial, got 0. Pass --tune.")
+    if n_processes() > 1:
+        raise UsageError(
+            "Trials run beside each other as workers of their own, not under torchrun. Start the command several times."
+        )
+    space(config, plan)
+
+
+def choose(
+    dataset: Dataset,
+    split: Split | TemporalSplit,
+    plan: Recipe,
+    config: TrainConfig,
+    place: Workplace,
+    progress: Progress,
+) -> tuple[TrainConfig, dict[str, Any]]:
+    """Return the settings that do best on inner folds of a split, and the trials.
+
+    Parameters
+    ----------
+    dataset : Dataset
+        All sessions; those of the split's test side are not touched.
+    split : Split
+        An outer fold; the final model's has no test side.
+    plan, config
+        How.
+    place : Workplace
+        Where the trials are kept.
+    progress : Progress
+        Is told of each epoch.
+
+    Returns
+    -------
+    settings : TrainConfig
+        With the values of the best trial. Those of a helping process are as they were.
+    choice : dict
+        Name of the fold, values, inner score and trials, as JSON values.
+
+    Raises
+    ------
+    UsageError
+        If there are too few people for the inner folds.
+    """
+    from offline.trials import best, opened, run_trials  # Optuna: 1 s that other runs do not need
+
+    inner = inner_folds(dataset, split, config)
+    varied = space(config, plan)
+    units = n_units(plan, config)
+    folder = place.folder / "inner" / split.name
+    folder.mkdir(parents=True, exist_ok=True)
+    run = hashlib.sha256((place.folder / "run.json").read_bytes()).hexdigest()
+    study = opened(place.storage, folder, f"{config.task}/{config.model}/{split.name}", run, max(1, units // 3))
+    mine: list[int] = []
+
+    def objective(trial: Trial) -> float:
+        mine.append(trial.number)
+        settings = drawn(config, {entry.name: entry.draw(trial) for entry in varied})
+        label = f"without {split.name}, trial {trial.number + 1}"
+        return _score(dataset, inner, plan, settings, folder, trial, progress, label)
+
+    # every fold draws other trials, always the same
+    seed = int.from_bytes(hashlib.sha256(f"{config.seed} {split.name}".encode()).digest()[:3], "big")
+    run_trials(study, config.tune, objective, seed, wait=not place.helps)
+    progress.over(f"without {split.name}", (config.tune - len(mine)) * len(inner) * units, 0)
+    if place.helps:
+        return config, {}
+    found = best(study)
+    log.info("without %s: %s: %.3f", split.name, found.params, found.value)
+    trials = [
+        {"number": t.number, "values": t.params, "score": t.value, "state": t.state.name.lower()}
+        for t in study.get_trials(deepcopy=False)
+        if t.state.is_finished() and t.state.name != "FAIL"
+    ]
+    choice = {"fold": split.name, "values": found.params, "score": found.value, "tried": trials}
+    return drawn(config, found.params), choice
+
+
+def inner_folds(dataset: Dataset, split: Split | TemporalSplit, config: TrainConfig) -> tuple[Split, ...]:
+    """Return the folds by which a trial is judged: of the people who are not scored, split as the outer ones are.
+
+    Raises
+    ------
+    UsageError
+        If there are too few people.
+    """
+    if isinstance(split, TemporalSplit):
+        raise UsageError(f"Inner folds need a split of people, got {split.name}, which is in time.")
     try:
-        return inner_splits(split, n_inner)
+        if config.split == "k-fold":
+            labels = main_labels(dataset)
+            left = {name: labels[name] for name in (*split.train, *split.validation)}
+            folds = k_fold(left, max(3, config.n_inner), config.seed)[: config.n_inner]
+        else:
+            folds = inner_splits(split, config.n_inner)
+        for fold in folds:
+            require_apart(dataset, fold)
     except SpecError as error:
         raise UsageError(str(error)) from error
+    return folds
+
+
+def _score(
+    dataset: Dataset,
+    inner: Sequence[Split],
+    plan: Recipe,
+    settings: TrainConfig,
+    folder: Path,
+    trial: Trial,
+    progress: Progress,
+    label: str,
+) -> float:
+    """Return the mean score of a trial over the inner folds, unless it is stopped for falling behind."""
+    import optuna
+
+    from offline.trials import RESUMES, sign_of_life
+
+    loop = loop_settings(plan, settings)
+    here = folder / str(trial.user_attrs.get(RESUMES, trial.number))
+    scores: list[float] = []
+
+    used = [0]
+
+    def on_epoch(_: str, epoch: Epoch) -> None:
+        progress.epoch(label, epoch)
+        used[0] = epoch.index + 1
+        sign_of_life(trial)
+        trial.report(float(np.mean([*scores, epoch.score(loop.monitor)[0]])), len(scores) * loop.epochs + epoch.index)
+        if trial.should_prune():
+            raise optuna.TrialPruned
+
+    def on_fold(fold: FoldResult) -> None:
+        progress.over(label, loop.epochs, len(fold.history))
+        used[0] = 0
+
+    for fold in inner:
+        try:
+            (result,) = cross_validate(dataset, [fold], plan, settings, here, on_epoch, on_fold)
+        except (optuna.TrialPruned, SpecError):
+            progress.over(label, (len(inner) - len(scores)) * loop.epochs, used[0])
+            for state in here.glob("*.safetensors"):
+                state.unlink(missing_ok=True)
+            raise
+        scores.append(fold_score(result, loop.monitor, len(dataset.classes)))
+    return float(np.mean(scores))
+
+
+def fold_score(fold: FoldResult, monitor: str, n_classes: int) -> float:
+    """Return the figure of a fold's test side that settings are chosen by; larger is better."""
+    if monitor == "loss":
+        return -fold.loss
+    if monitor == "balanced_accuracy":
+        return balanced_accuracy(confusion_matrix(np.array(fold.labels), np.array(fold.predicted), n_classes))
+    return fold.accuracy
 
 
 def _listeners(
     progress: Progress, label: str, units: int
 ) -> tuple[Callable[[str, Epoch], None], Callable[[FoldResult], None]]:
-    def on_epoch(_: str, epoch: Epoch) -> None:
-        progress.epoch(label, epoch)
-
     def on_fold(fold: FoldResult) -> None:
         progress.over(label, units, len(fold.history))
 
-    return on_epoch, on_fold
+    return partial(_told, progress, label), on_fold
 
 
-def _choice(subject: str, point: Point, tried: list[tuple[float, Point, TrainConfig]]) -> dict[str, Any]:
-    return {
-        "subject": subject,
-        "learning_rate": point.learning_rate,
-        "dropout": point.dropout,
-        "tried": [{"learning_rate": p.learning_rate, "dropout": p.dropout, "accuracy": a} for a, p, _ in tried],
-    }
+def _told(progress: Progress, label: str, _: str, epoch: Epoch) -> None:
+    progress.epoch(label, epoch)

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import get_args
+from typing import TYPE_CHECKING, get_args
 
 from offline.choices import Balance, Device, LossName, Monitor, Precision, SplitName, VoteWeights
 from offline.config import SETTINGS, TrainConfig, read_config
+
+if TYPE_CHECKING:
+    from offline.tune import Workplace
 
 
 def add_settings(parser: argparse.ArgumentParser) -> None:
@@ -76,6 +79,27 @@ def _add_loop(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--second-stage-share", type=float, metavar="X", help="when that begins (default 0.5)")
     parser.add_argument("--device", choices=get_args(Device), help="where the network is trained (default cpu)")
+
+
+def add_part(parser: argparse.ArgumentParser) -> None:
+    """Add the options that say which part of a run this process does."""
+    parser.add_argument("--folds", metavar="I,J", help="do these folds only, from 0; others may run beside it")
+    parser.add_argument("--worker", action="store_true", help="run trials only, beside other processes; score nothing")
+    parser.add_argument("--storage", metavar="URL", help="keep trials there, such as sqlite:///trials.db")
+
+
+def workplace(args: argparse.Namespace, config: TrainConfig) -> Workplace:
+    """Return which part of a run this process does, and where trials are kept."""
+    from bci.errors import UsageError
+    from offline.tune import Workplace
+
+    try:
+        folds = None if args.folds is None else tuple(int(word) for word in args.folds.split(","))
+    except ValueError as error:
+        raise UsageError(f"--folds needs numbers such as 0,2, got {args.folds!r}.") from error
+    if args.worker and not config.tune:
+        raise UsageError("A worker runs trials, got none to run. Pass --tune.")
+    return Workplace(Path(config.out), args.storage, folds, args.worker)
 
 
 def settings(args: argparse.Namespace) -> TrainConfig:

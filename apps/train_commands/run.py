@@ -7,7 +7,7 @@ import logging
 from datetime import UTC, datetime
 
 from apps.train_commands._progress import shown
-from apps.train_commands._settings import add_settings, settings
+from apps.train_commands._settings import add_part, add_settings, settings, workplace
 
 HELP = "train a model, score it on people it has not met, write a bundle and the figures"
 
@@ -15,6 +15,7 @@ HELP = "train a model, score it on people it has not met, write a bundle and the
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of `bci-train run`."""
     add_settings(parser)
+    add_part(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -25,9 +26,10 @@ def run(args: argparse.Namespace) -> int:
     train = trainer(config.task)
     created = datetime.now(UTC).isoformat(timespec="seconds")
     with shown() as on_step:
-        outcome = train(config, created, on_step)
+        outcome = train(config, created, on_step, workplace(args, config))
     for line in outcome.lines:
         print(line)
-    print(f"bundle: {outcome.bundle.path}")
-    logging.getLogger(__name__).info("bundle %s", outcome.bundle.sha256)
+    if outcome.bundle is not None:
+        print(f"bundle: {outcome.bundle.path}")
+        logging.getLogger(__name__).info("bundle %s", outcome.bundle.sha256)
     return 0

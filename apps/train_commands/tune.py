@@ -1,19 +1,19 @@
-"""`bci-train tune`: choose learning rate and dropout by inner folds, and score the choices honestly."""
+"""`bci-train tune`: choose settings by trials on inner folds, and score the choices honestly."""
 
 from __future__ import annotations
 
 import argparse
 
 from apps.train_commands._progress import shown
-from apps.train_commands._settings import add_settings, settings
+from apps.train_commands._settings import add_part, add_settings, settings, workplace
 
-HELP = "choose learning rate and dropout by nested folds; the scored subject has no say"
+HELP = "choose settings by nested folds; whoever is scored has no say"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of `bci-train tune`."""
     add_settings(parser)
-    parser.add_argument("--inner", type=int, default=2, metavar="N", help="inner folds per subject (default 2)")
+    add_part(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -21,9 +21,18 @@ def run(args: argparse.Namespace) -> int:
     from offline.report import interval_text
     from offline.tune import tune
 
+    config = settings(args)
     with shown() as on_step:
-        tuned = tune(settings(args), args.inner, on_step)
+        tuned = tune(config, workplace(args, config), on_step)
+    if not tuned:
+        print("the trials or folds of this process are done; the command without --worker and --folds scores them")
+        return 0
     for choice in tuned["choices"]:
-        print(f"without {choice['subject']}: learning rate {choice['learning_rate']:g}, dropout {choice['dropout']:g}")
-    print(f"accuracy, nested, leave one subject out: {interval_text(tuned['scores']['accuracy'])}")
+        values = ", ".join(f"{name} {_shown(value)}" for name, value in choice["values"].items())
+        print(f"without {choice['fold']}: {values}")
+    print(f"accuracy, nested: {interval_text(tuned['scores']['accuracy'])}")
     return 0
+
+
+def _shown(value: object) -> str:
+    return f"{value:.3g}" if isinstance(value, float) else str(value)

@@ -87,7 +87,7 @@ def test_the_command_repeats_the_run():
 
 def test_a_figure_without_value_is_a_dash():
     row = {name: {"value": None, "interval": None} for name in (*FIGURES, "window_auc")}
-    lines = table({"detectors": dict.fromkeys(ROWS, row)})
+    lines = table({"run": {"model": "mel_cnn"}, "detectors": dict.fromkeys(ROWS, row)})
     assert lines[2].count("–") == 6
     assert len(lines) == 2 + len(ROWS)
 

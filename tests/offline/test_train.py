@@ -18,13 +18,14 @@ from offline import identity
 from offline.config import TrainConfig
 from offline.datasets.base import Problem
 from offline.datasets.ssvep import load
-from offline.evaluate import cross_validate, evaluate_split, fit_model, read_fold
+from offline.evaluate import cross_validate, evaluate_split, fit_model
+from offline.fold import read_fold
 from offline.identity import versions
+from offline.prepare import usable
 from offline.recipes import RECIPES, STRONG_BASELINE, recipe
 from offline.report import report_html, verdict
 from offline.splits import leave_one_out
-from offline.train import train, usable
-from offline.tune import grid, tune
+from offline.train import train
 from tests.offline.ssvep_layout import write_archive, write_session
 
 CREATED = "2026-01-01T00:00:00+00:00"
@@ -275,34 +276,6 @@ def test_a_damaged_fold_is_refused(tmp_path):
     path.write_text('{"split": {}}')
     with pytest.raises(SchemaError, match=r"complete JSON, .*sub-01\.json is damaged .* Delete it"):
         read_fold(path)
-
-
-def test_tuning_chooses_without_the_scored_subject(archive, tmp_path):
-    (tmp_path / "four").mkdir()
-    write_archive(tmp_path / "four", 4)
-    settings = config(tmp_path / "four", tmp_path / "out", epochs=1)
-    for wrong, n_inner, message in (
-        (settings, 9, r"between 1 and the 3 subjects left, got 9\. Choose another number"),
-        (replace(settings, dropout=0.3), 1, r"chooses learning_rate and dropout itself, got dropout\. Leave it out"),
-    ):
-        with pytest.raises(UsageError, match=message):
-            tune(wrong, n_inner)
-        assert not (tmp_path / "out").exists()
-    steps = []
-    tuned = tune(settings, 1, steps.append)
-    with pytest.raises(UsageError, match=r'holds another run, .*n_inner needs 1, got 0; verb needs "tune", got "run"'):
-        train(settings, CREATED)
-    with pytest.raises(UsageError, match=r"holds another run, .*n_inner needs 1, got 2"):
-        tune(settings, 2)
-    assert (steps[-1].done, steps[-1].total) == (28, 28)  # 4 people, 6 choices of one fold and the outer one
-    assert [choice["subject"] for choice in tuned["choices"]] == ["sub-01", "sub-02", "sub-03", "sub-04"]
-    assert all(len(choice["tried"]) == len(grid(recipe("ssvep", "cca_net"))) for choice in tuned["choices"])
-    for outer in sorted((tmp_path / "out" / "inner").iterdir()):
-        for fold in outer.rglob("*.json"):
-            split = read_fold(fold).split
-            assert outer.name not in (*split.train, *split.validation, *split.test)
-    with pytest.raises(UsageError, match="Tuning needs a network, riemann has a closed fit"):
-        tune(config(archive, tmp_path / "r", model="riemann"), 1)
 
 
 @pytest.mark.real

@@ -1,0 +1,111 @@
+"""What a model did on people it had not met, and the file that keeps it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bci.errors import SchemaError
+from offline.datasets.base import Dataset
+from offline.identity import require_same_settings
+from offline.losses import distributions
+from offline.splits import Split, sides, split_from
+from offline.temporal import TemporalSplit
+from offline.training_settings import Epoch
+
+
+@dataclass(frozen=True, slots=True)
+class FoldResult:
+    """What a model did on people it had not met.
+
+    Parameters
+    ----------
+    split : Split or TemporalSplit
+        Who was on which side.
+    best_epoch : int
+        Epoch whose weights were kept; 0 for a closed fit.
+    history : tuple of Epoch
+        Learning curve; empty for a closed fit.
+    labels, predicted : tuple of int
+        True and predicted class of each test stretch.
+    logits : tuple of tuple of float
+        Output of the model for each test stretch.
+    temperature : float
+        What divides the logits, from the people who stopped the training; 1 for a closed fit.
+    loss : float
+        Mean loss of the test stretches that is minimised in training, without smoothing.
+    n_incomplete : int, default=0
+        Scored windows that cover samples which were missing or not finite.
+    """
+
+    split: Split | TemporalSplit
+    best_epoch: int
+    history: tuple[Epoch, ...]
+    labels: tuple[int, ...]
+    predicted: tuple[int, ...]
+    logits: tuple[tuple[float, ...], ...]
+    temperature: float
+    loss: float
+    n_incomplete: int = 0
+
+    @property
+    def accuracy(self) -> float:
+        """Share of test stretches whose class was found."""
+        return float(np.mean(np.equal(self.labels, self.predicted)))
+
+
+def read_fold(path: Path, needed: Mapping[str, Any] | None = None) -> FoldResult:
+    """Return a fold that `cross_validate` wrote.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    needed : mapping or None, default=None
+        Settings and split that it must have; None takes any.
+
+    Returns
+    -------
+    fold : FoldResult
+
+    Raises
+    ------
+    SchemaError
+        If the file is damaged.
+    UsageError
+        If it was trained in another way.
+    """
+    try:
+        record = json.loads(path.read_text())
+        split = split_from(record["split"])
+        history = tuple(Epoch(**epoch) for epoch in record["history"])
+        found = {**record["settings"], "split": record["split"]}
+        fold = FoldResult(
+            split,
+            int(record["best_epoch"]),
+            history,
+            tuple(record["labels"]),
+            tuple(record["predicted"]),
+            tuple(tuple(row) for row in record["logits"]),
+            float(record["temperature"]),
+            float(record["loss"]),
+            int(record["n_incomplete"]),
+        )
+    except (ValueError, KeyError, TypeError) as error:
+        raise SchemaError(f"A fold needs complete JSON, {path} is damaged ({error}). Delete it.") from error
+    if needed is not None:
+        require_same_settings(path, found, needed)
+    return fold
+
+
+def fold_targets(dataset: Dataset, fold: FoldResult) -> np.ndarray:
+    """Return the distribution over the classes for each stretch of a fold's test side, (n_stretches, n_classes)."""
+    stretches = [stretch for session in sides(dataset, fold.split)[2] for stretch in session.stretches]
+    n_classes = len(dataset.classes)
+    votes = np.array([(0.0,) * n_classes if stretch.votes is None else stretch.votes for stretch in stretches])
+    return distributions(np.array(fold.labels), votes, n_classes)

@@ -1,0 +1,96 @@
+"""What a run learns from: the dataset its settings ask for, and folds in which nothing leaks."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+
+from bci.errors import RecordingError, SpecError, UsageError
+from offline.config import TrainConfig
+from offline.datasets.base import Dataset, class_counts
+from offline.datasets.registry import load_dataset
+from offline.labels import cut_up, regrouped
+from offline.leaks import require_apart
+from offline.splits import Split, k_fold, leave_one_out
+from offline.temporal import TemporalSplit, temporal_splits
+
+log = logging.getLogger(__name__)
+
+
+def prepared(config: TrainConfig) -> Dataset:
+    """Return the dataset of a task with the classes and pieces of the settings.
+
+    Raises
+    ------
+    UsageError
+        If the settings do not fit the task.
+    RecordingError
+        If files cannot be used and ``skip_bad`` is off.
+    """
+    dataset = usable(load_dataset(config.task, config.data), config.skip_bad)
+    if config.classes is not None:
+        dataset = regrouped(dataset, config.classes)
+    return dataset if config.piece_s is None else cut_up(dataset, config.piece_s)
+
+
+def usable(dataset: Dataset, skip_bad: bool) -> Dataset:
+    """Return the dataset, unless files had to be left out and that is not wanted.
+
+    Raises
+    ------
+    RecordingError
+        If there are problems and `skip_bad` is False.
+    """
+    if dataset.problems and not skip_bad:
+        first = dataset.problems[0]
+        raise RecordingError(
+            f"Training needs every file of {dataset.task} to be usable, {len(dataset.problems)} are not; first "
+            f"{first.path.name}: {first.reason} See bci-train data; --skip-bad trains without them."
+        )
+    for problem in dataset.problems:
+        log.warning("left out: %s: %s", problem.path.name, problem.reason)
+    return dataset
+
+
+def outer_splits(dataset: Dataset, config: TrainConfig) -> tuple[Split | TemporalSplit, ...]:
+    """Return the folds of a run, none of which shares a person, a recording or the content of one.
+
+    Raises
+    ------
+    UsageError
+        If there are too few people or stretches for the folds, or people share recordings.
+    """
+    splits: tuple[Split | TemporalSplit, ...]
+    try:
+        if config.split == "k-fold":
+            splits = k_fold(main_labels(dataset), config.n_folds, config.seed)
+        elif config.split == "temporal":
+            splits = temporal_splits(dataset, config.n_folds)
+        else:
+            splits = _leave_one_out(dataset, config)
+        for split in splits:
+            require_apart(dataset, split)
+    except SpecError as error:
+        raise UsageError(str(error)) from error
+    return splits
+
+
+def main_labels(dataset: Dataset) -> dict[str, int]:
+    """Return the class of most of each subject's stretches."""
+    n_classes = len(dataset.classes)
+    return {name: int(np.argmax(class_counts(dataset.of((name,)), n_classes))) for name in dataset.subjects}
+
+
+def membership(splits: tuple[Split | TemporalSplit, ...]) -> list[dict[str, Any]]:
+    """Return who or what was on which side of each fold, as JSON values."""
+    return [{"name": split.name, **asdict(split)} for split in splits]
+
+
+def _leave_one_out(dataset: Dataset, config: TrainConfig) -> tuple[Split, ...]:
+    try:
+        return leave_one_out(dataset.subjects, config.n_validation)
+    except SpecError as error:
+        raise UsageError(f"{error} Or lower --n-validation.") from error
