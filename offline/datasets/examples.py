@@ -1,0 +1,124 @@
+"""Archives of ready-made examples: spectrogram images, cut and labelled by somebody else.
+
+They can be learnt from and scored. They cannot be streamed: what made them of a recording is not part of the archive.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from offline.datasets.base import Problem
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Examples:
+    """Labelled examples of one shape, read by index.
+
+    Parameters
+    ----------
+    task : str
+        Name of the task.
+    classes : tuple of str
+        Names of the labels, in label order.
+    axes : tuple of str
+        What the axes of an example are, time last.
+    shape : tuple of int
+        Shape of an example.
+    labels : ndarray of int64, shape (n_examples,)
+        Index into `classes`.
+    subjects : tuple of str
+        Who each is of. Splits never separate the examples of a person.
+    folds : ndarray of int64, shape (n_examples,)
+        Fold in which the authors of the archive put each.
+    read : callable
+        ``read(indices)`` returns examples as ndarray of float32, shape (n, *shape), for an ndarray of int64.
+    path : Path
+        The archive.
+    problems : tuple of Problem, default=()
+        Files and rows that were left out, with the reason.
+    """
+
+    task: str
+    classes: tuple[str, ...]
+    axes: tuple[str, ...]
+    shape: tuple[int, ...]
+    labels: np.ndarray
+    subjects: tuple[str, ...]
+    folds: np.ndarray
+    read: Callable[[np.ndarray], np.ndarray]
+    path: Path
+    problems: tuple[Problem, ...] = ()
+
+    def __len__(self) -> int:
+        """Return the number of examples."""
+        return len(self.labels)
+
+    def counts(self) -> np.ndarray:
+        """Return the number of examples of each class, shape (n_classes,), as int64."""
+        return np.bincount(self.labels, minlength=len(self.classes))
+
+    def sha256(self, index: int) -> str:
+        """Return the hash of an example's numbers: the same for copies, whoever they are said to be of."""
+        example = self.read(np.array([index]))
+        return hashlib.sha256(np.ascontiguousarray(example, dtype="<f4").tobytes()).hexdigest()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Fold:
+    """The examples of one fold, on disk.
+
+    Parameters
+    ----------
+    number : int
+        Number of the fold.
+    data : ndarray, shape (n, ...)
+        Mapped from a file.
+    rows : ndarray of int64, shape (n_used,)
+        Rows that are used.
+    labels : ndarray of int64, shape (n_used,)
+        Their labels.
+    subjects : tuple of str
+        Who they are of.
+    """
+
+    number: int
+    data: np.ndarray
+    rows: np.ndarray
+    labels: np.ndarray
+    subjects: tuple[str, ...]
+
+
+class FoldReader:
+    """Reads examples out of several folds.
+
+    Parameters
+    ----------
+    folds : sequence of Fold
+        In the order in which examples are counted.
+    form : callable
+        Turns rows of a fold into examples: ndarray of any type to ndarray of float32.
+    """
+
+    def __init__(self, folds: Sequence[Fold], form: Callable[[np.ndarray], np.ndarray]) -> None:
+        self._folds = tuple(folds)
+        self._form = form
+        self._first = np.cumsum([0, *(len(fold.rows) for fold in folds)])
+
+    def __call__(self, indices: np.ndarray) -> np.ndarray:
+        """Return examples; only their rows are read."""
+        which = np.searchsorted(self._first, indices, side="right") - 1
+        parts: dict[int, np.ndarray] = {}
+        for fold in np.unique(which):
+            rows = self._folds[fold].rows[indices[which == fold] - self._first[fold]]
+            parts[int(fold)] = self._form(self._folds[fold].data[rows])
+        if not parts:
+            return self._form(self._folds[0].data[:0])
+        out = np.empty((len(indices), *next(iter(parts.values())).shape[1:]), np.float32)
+        for number, part in parts.items():
+            out[which == number] = part
+        return out
