@@ -13,6 +13,7 @@ from PySide6.QtCore import QEvent, Qt, QTimer
 from PySide6.QtGui import QAction, QCloseEvent, QGuiApplication, QKeySequence, QResizeEvent
 from PySide6.QtWidgets import QApplication, QDockWidget, QMainWindow, QMenu, QWidget
 
+from apps.monitor.constants import keep_constants
 from apps.monitor.controls import Controls
 from apps.monitor.export import write_summary
 from apps.monitor.keys import KEYS
@@ -351,6 +352,7 @@ def run_window(model: MonitorModel, feed: Source, controls: Controls, options: M
 
 def application() -> QApplication:
     """Return the application, with no text smaller than 12 points; it is made once in a process."""
+    keep_constants()
     found = QApplication.instance()
     app = found if isinstance(found, QApplication) else QApplication(["bci monitor"])
     font = QGuiApplication.font()
