@@ -11,14 +11,15 @@ from typing import Protocol
 
 from PySide6.QtCore import QEvent, Qt, QTimer
 from PySide6.QtGui import QAction, QCloseEvent, QGuiApplication, QKeySequence, QResizeEvent
-from PySide6.QtWidgets import QApplication, QDockWidget, QMainWindow, QMenu, QWidget
+from PySide6.QtWidgets import QApplication, QDialog, QDockWidget, QMainWindow, QMenu, QWidget
 
+from apps.monitor.catalogue import look
 from apps.monitor.constants import keep_constants
 from apps.monitor.controls import Controls
 from apps.monitor.export import write_summary
 from apps.monitor.keys import KEYS
 from apps.monitor.model import MonitorModel
-from apps.monitor.options import MonitorOptions
+from apps.monitor.options import MonitorOptions, Start
 from apps.monitor.snapshot import Snapshot
 from apps.monitor.theme import SMALLEST_TEXT_PT, THEMES, stylesheet
 from apps.monitor.widgets.events import EventView
@@ -30,6 +31,7 @@ from apps.monitor.widgets.picture_file import write_png
 from apps.monitor.widgets.probabilities import ProbabilityView
 from apps.monitor.widgets.replay import ReplayView
 from apps.monitor.widgets.spectrogram import SpectrogramView
+from apps.monitor.widgets.start import StartDialog
 from apps.monitor.widgets.state import StateView
 from apps.monitor.widgets.traces import TraceView
 from apps.signals import stop_on_signals
@@ -348,6 +350,17 @@ def run_window(model: MonitorModel, feed: Source, controls: Controls, options: M
     if failed:
         raise failed[0]
     return 0
+
+
+def choose_start(options: MonitorOptions) -> Start | None:
+    """Ask what to watch, in a dialog with what there is; None if the user wants nothing."""
+    application()
+    dialog = StartDialog(look, THEMES[options.theme])
+    with stop_on_signals(dialog.reject):
+        accepted = dialog.exec() == QDialog.DialogCode.Accepted
+    start = dialog.chosen() if accepted else None
+    dispose(dialog)
+    return start
 
 
 def application() -> QApplication:
