@@ -132,9 +132,11 @@ def _filled(raw: Any, dtype: Any, shape: Sequence[int], order: str) -> Any:
     return np.frombuffer(raw, dtype.dtype).reshape(tuple(shape), order="F" if order == "F" else "C")
 
 
-def _from_buffer(raw: Any, dtype: Any, shape: Sequence[int], order: str) -> Any:
+def _from_buffer(raw: Any, dtype: Any, shape: Sequence[int], order: str, axes: Sequence[int] | None = None) -> Any:
     array = _Array()
     array.value = _filled(raw, dtype, shape, order)
+    if order == "K" and axes is not None:  # so a transposed array is stored since numpy 2.4
+        array.value = np.transpose(array.value, tuple(axes))
     return array
 
 

@@ -14,6 +14,7 @@ from offline.datasets.base import Dataset
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from offline.datasets.examples import Examples
     from offline.train import Outcome
 
 
@@ -59,6 +60,7 @@ TASKS: dict[str, Task] = {
     "ecog-seizures": Task("offline.datasets.ecog_seizures", "before or during a seizure, ECoG of one patient"),
     "hms": Task("offline.datasets.hms", "votes of experts for six patterns in ICU EEG (HMS)"),
     "icu-hms": Task("offline.datasets.hms", "the same, a sample of 12 segments"),
+    "seizure-segments": Task("offline.datasets.seizure_segments", "type of seizure in raw segments of 20 s"),
     "chb-mit": Task("offline.datasets.chbmit", "seizures of children (CHB-MIT), double banana"),
     "siena": Task("offline.datasets.siena", "seizures of adults (Siena), average reference"),
     "siena-banana": Task("offline.datasets.siena", "the same, double banana", options=_BANANA),
@@ -68,6 +70,19 @@ TASKS: dict[str, Task] = {
     "bids-eeg-banana": Task("offline.datasets.bids_eeg", "the same, double banana", options=_BANANA),
 }
 """Fixed table: a file can name a row of it, never a module."""
+EXAMPLES: dict[str, Task] = {
+    f"seizure-images-{images}": Task(
+        "offline.datasets.seizure_images", f"type of seizure in spectrogram images ({line})", options={"images": images}
+    )
+    for images, line in (
+        ("mel", "mel, by colour"),
+        ("cwt", "CWT, by colour"),
+        ("stft", "STFT, by colour"),
+        ("eeg", "20 channels"),
+        ("matlab", "ten folds of a MATLAB file"),
+    )
+}
+"""Archives of ready-made examples, likewise: they can be scored, but not streamed."""
 
 
 def load_dataset(task: str, folder: str | Path | None) -> Dataset:
@@ -90,6 +105,8 @@ def load_dataset(task: str, folder: str | Path | None) -> Dataset:
     UsageError
         If the task is unknown, or the folder does not exist, is missing or is not wanted.
     """
+    if task in EXAMPLES:
+        raise UsageError(f"The archive of {task} must hold recordings, it holds ready-made examples. Use another task.")
     if task not in TASKS:
         raise UsageError(f"No task is named {task!r}. Tasks: {', '.join(TASKS)}.")
     if TASKS[task].has_archive and (folder is None or not Path(folder).is_dir()):
@@ -99,6 +116,33 @@ def load_dataset(task: str, folder: str | Path | None) -> Dataset:
     row = TASKS[task]
     load: Callable[..., Dataset] = importlib.import_module(row.module).load
     return replace(load(None if folder is None else Path(folder), **row.options), task=task)
+
+
+def load_examples(task: str, folder: str | Path | None) -> Examples:
+    """Read an archive of ready-made examples.
+
+    Parameters
+    ----------
+    task : str
+        A name in `EXAMPLES`.
+    folder : str, Path or None
+        Where the archive lies.
+
+    Returns
+    -------
+    examples : Examples
+
+    Raises
+    ------
+    UsageError
+        If the name is unknown, or the folder does not exist.
+    """
+    if task not in EXAMPLES:
+        raise UsageError(f"No archive of examples is named {task!r}. There are: {', '.join(EXAMPLES)}.")
+    if folder is None or not Path(folder).is_dir():
+        raise UsageError(f"The examples of {task} must be in a folder, got {folder}, which is not one. Pass --data.")
+    load: Callable[..., Examples] = importlib.import_module(EXAMPLES[task].module).load
+    return load(Path(folder), **EXAMPLES[task].options)
 
 
 def trainer(task: str) -> Callable[..., Outcome]:

@@ -20,6 +20,7 @@ VALUES = {
     "half": RNG.standard_normal(7).astype(np.float16),
     "fortran": np.asfortranarray(RNG.standard_normal((3, 4))),
     "not contiguous": RNG.standard_normal((6, 8))[::2, ::3],
+    "transposed": RNG.standard_normal((2, 3, 4)).transpose(2, 0, 1),
     "big-endian": np.arange(5, dtype=">i4"),
     "labels": np.array([0, 1, 2, 0], dtype=np.int64),
     "bytes": np.arange(256, dtype=np.uint8),
