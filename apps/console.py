@@ -15,6 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from bci.alarm_figures import Figures
+from bci.budget_events import BudgetFigures
 from bci.decision import AlarmFlags, State
 from bci.session import Session, Summary
 from bci.telemetry import Percentiles
@@ -153,6 +154,10 @@ def print_summary(summary: Summary, console: Console | None = None) -> None:
     for stage, p in summary.latency.items():
         table.add_row(stage, *_cells(p), style="bold" if stage == "total" else None)
     console.print(table)
+    if summary.algorithmic is not None:
+        console.print(f"Algorithmic latency: {summary.algorithmic}.", soft_wrap=True, highlight=False)
+    if summary.budget is not None:
+        console.print(budget_line(summary.budget), soft_wrap=True, highlight=False)
     if summary.clock_offset_s is not None:
         console.print(
             f"The stream's stamps lie {summary.clock_offset_s:.1f} s off this computer's clock: "
@@ -169,6 +174,17 @@ def print_summary(summary: Summary, console: Console | None = None) -> None:
     )
     if summary.alarms is not None and (line := figures_line(summary.alarms)):
         console.print(line[0].upper() + line[1:] + ".", soft_wrap=True)
+
+
+def budget_line(figures: BudgetFigures) -> str:
+    """Return in one line how a budget was kept."""
+    limits = ", ".join(f"{stage} {limit:g} ms" for stage, limit in figures.limits_ms.items())
+    missed = ", ".join(f"{stage} {n}" for stage, n in figures.by_stage.items())
+    line = f"Budget ({limits}): {figures.missed} of {figures.predictions} predictions missed it"
+    line += f" ({missed})." if missed else "."
+    if figures.policy is not None:
+        line += f" {figures.policy} acted {figures.acted} time{'' if figures.acted == 1 else 's'}."
+    return line
 
 
 def _cells(p: Percentiles) -> tuple[str, ...]:

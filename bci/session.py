@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from bci.alarm_events import AlarmEvents
+from bci.algorithmic import algorithmic_latency
 from bci.anticipation import Anticipation
 from bci.budget_events import BudgetEvents
 from bci.chunk import Chunk
@@ -263,6 +264,7 @@ class Session:
             longest_silence_s=self._link.longest_s,
             alarms=self.alarms.figures() if self._decoder.decision.spec.alarm else None,
             budget=self._budget.figures(),
+            algorithmic=algorithmic_latency(self._decoder.pipeline, self._decoder.decision.spec.smoothing_s),
         )
 
     def _check_started(self, now: float) -> None:

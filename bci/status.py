@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from bci.alarm_events import AlarmEvents
 from bci.alarm_figures import Figures
+from bci.algorithmic import AlgorithmicLatency
 from bci.budget_events import BudgetFigures
 from bci.decoder import Decoder
 from bci.events import Event
@@ -41,6 +42,8 @@ class Summary:
         How the alarm did; None if nothing raises one.
     budget : BudgetFigures or None, default=None
         How the budget was kept; None if there is none.
+    algorithmic : AlgorithmicLatency or None, default=None
+        Age of the evidence by construction, apart from the latencies that were measured.
     """
 
     latency: dict[str, Percentiles]
@@ -54,6 +57,7 @@ class Summary:
     longest_silence_s: float = 0.0
     alarms: Figures | None = None
     budget: BudgetFigures | None = None
+    algorithmic: AlgorithmicLatency | None = None
 
 
 class Status:

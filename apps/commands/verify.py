@@ -19,6 +19,7 @@ def run(args: argparse.Namespace) -> int:
     from rich.table import Table
     from rich.text import Text
 
+    from bci.algorithmic import algorithmic_latency
     from bci.golden import require
     from bci.serving import examine
 
@@ -33,6 +34,8 @@ def run(args: argparse.Namespace) -> int:
     table.add_row("engine against eager", f"{built.parity_error:.1e}", f"{report.logit_limit:.0e}")
     Console().print(table)
     print(built)
+    smoothing_s = served.bundle.decision.smoothing_s
+    print(f"Algorithmic latency: {algorithmic_latency(served.bundle.pipeline.build(), smoothing_s)}.")
     require(report, served.bundle.name)
     print(f"{report.n_predictions} golden predictions reproduced.")
     return 0

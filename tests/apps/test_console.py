@@ -12,10 +12,12 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from apps.console import STATES, ConsoleView, print_engine, print_summary
+from apps.console import STATES, ConsoleView, budget_line, print_engine, print_summary
 from apps.signals import stop_on_signals
 from bci.alarm import QUIET
 from bci.alarm_figures import AlarmFigures, Onset
+from bci.algorithmic import AlgorithmicLatency
+from bci.budget_events import BudgetFigures
 from bci.decision import AlarmFlags, State
 from bci.decoder import Ledger, Prediction
 from bci.engines.choice import Trial
@@ -218,3 +220,19 @@ def test_the_handlers_come_back_after_an_error():
     with pytest.raises(RuntimeError, match="the session failed"):
         fail()
     assert signal.getsignal(signal.SIGINT) == before
+
+
+def test_the_summary_tells_how_a_budget_was_kept():
+    figures = BudgetFigures({"engine": 2.5, "total": 50.0}, 400, 7, {"engine": 6, "total": 2}, "skip_window", 1)
+    assert budget_line(figures) == (
+        "Budget (engine 2.5 ms, total 50 ms): 7 of 400 predictions missed it (engine 6, total 2). "
+        "skip_window acted 1 time."
+    )
+    kept = BudgetFigures({"total": 50.0}, 3, 0, {}, None, 0)
+    assert budget_line(kept) == "Budget (total 50 ms): 0 of 3 predictions missed it."
+    age = AlgorithmicLatency(0.04, 3.0, 1.0, 0.5)
+    out = console()
+    print_summary(Summary({}, {"samples": 1, "predictions": 3}, "stopped", False, budget=kept, algorithmic=age), out)
+    text = out.file.getvalue()
+    assert "Algorithmic latency: 1.540 s = group delay 0.040 s (at 3 Hz) + half the window 1.000 s" in text
+    assert budget_line(kept) in text

@@ -48,6 +48,7 @@ def test_a_good_bundle_passes_with_its_numbers(original, engine, capsys):
         assert row in out
     assert f"Engine {'eager' if engine == 'eager' else 'onnx'} (fp32), built in " in out
     assert "golden predictions reproduced." in out
+    assert "Algorithmic latency: " in out
 
 
 def test_markup_in_the_name_of_a_bundle_is_text(folder, capsys):
