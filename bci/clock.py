@@ -150,29 +150,50 @@ class SampleClock:
         self._recent = Recent(max(1, round(spec.memory_s * signal.sfreq)))
         self._rate = RateCheck(signal.sfreq, spec.rate_tolerance, spec.rate_window_s)
         self._delay_s: float | None = None  # shortest between stamp and receipt
+        self._n_missing = 0  # before the next sample, at a spacing that holds no more
         self._last_s: float | None = None
         self._spacing_s = 0.0  # the next sample comes so long after the last if none is lost
         self._last: np.ndarray | None = None
         self.set_speed(speed)
 
-    def set_speed(self, speed: float) -> None:
-        """Take another spacing of the stamps from the next sample on; that one is due as before."""
+    def set_speed(self, speed: float, time_s: float | None = None) -> None:
+        """Take another spacing of the stamps from the next sample on; that one is due at `time_s`, or as before."""
+        if time_s is not None:
+            self._note_missing(time_s)
         self.speed = speed
         self._period_s = 1.0 / (speed * self.sfreq)
         self._forget = float(np.exp(-self._period_s / JITTER_MEMORY_S))
         self._forget_start = float(np.exp(-self._period_s / START_MEMORY_S))
-        self._fading = np.empty(0)  # weights of the last read's samples, while reads are of one length
+        self._fading: np.ndarray = np.empty(0)  # weights of the last read's samples, while reads are of one length
         self._rate.restart()
 
-    def resume_at(self, time_s: float) -> None:
-        """Expect the next sample at `time_s`: the sender was paused or has jumped, nothing was lost before."""
+    def resume_at(self, time_s: float, due_s: float | None = None) -> None:
+        """Expect the next sample at `time_s`: the sender was paused, or has jumped.
+
+        Parameters
+        ----------
+        time_s : float
+            Its stamp, in seconds.
+        due_s : float or None, default=None
+            Its stamp if there had been no pause: what is missing before that was lost. None: nothing was.
+        """
+        if due_s is not None:
+            self._note_missing(due_s)
         if self._last_s is not None:
             self._last_s, self._spacing_s = time_s - self._period_s, self._period_s
         self._restart()
 
+    def _note_missing(self, due_s: float) -> None:
+        """Expect the next sample at `due_s`, and count what is missing before it while its spacing is known."""
+        if self._last_s is None or due_s <= self._last_s:
+            return
+        late_s = due_s - self._last_s - self._spacing_s
+        self._n_missing += round(late_s / self._period_s) if self._is_gap(late_s) else 0
+        self._last_s, self._spacing_s = due_s - self._period_s, self._period_s
+
     def rejoin(self, speed: float) -> None:
         """Expect a sender that was away: what is missing is never filled, its stamps may be of another quality."""
-        self._last = None
+        self._last, self._n_missing = None, 0
         self._n_seen, self._jitter_s, self._assumed_s = 0, 0.0, self.spec.start_jitter_s
         self.set_speed(speed)
 
@@ -207,6 +228,8 @@ class SampleClock:
         np.subtract(times[1:], times[:-1], out=late[1:])
         late[1:] -= self._period_s
         late[0] = 0.0 if self._last_s is None else times[0] - self._last_s - self._spacing_s
+        late[0] += self._n_missing * self._period_s
+        self._n_missing = 0
         start = judged = 0
         suspects = deque((np.abs(late) > 0.5 * self._period_s).nonzero()[0].tolist())
         while suspects:

@@ -19,6 +19,7 @@ log = logging.getLogger(__name__)
 
 SAME_TIME_S = 1e-6  # a marker and its sample may differ by rounding
 MAX_SPEED = 1e6  # of a marker, which comes from outside
+MAX_DUE_S = 3600.0  # likewise: between a pause and the sample that it holds back
 BREAKS = ("loop", "seek")
 """Markers after which the next sample does not follow the one before: the decoder starts anew."""
 TURNS = ("seek", "resume", "speed")
@@ -38,8 +39,9 @@ class Timeline:
         self.clock = clock
         self._invalid_runs = InvalidRuns(clock.sfreq)
         self._breaks: list[Marker] = []
-        self._turns: list[Marker] = []
+        self._turns: list[tuple[Marker, float | None]] = []  # and when the next sample was due before
         self._paused_s: float | None = None
+        self._due_s: float | None = None
 
     @property
     def paused(self) -> bool:
@@ -63,9 +65,11 @@ class Timeline:
             if marker.kind in BREAKS:
                 self._breaks.append(marker)
             if marker.kind in TURNS:
-                self._turns.append(marker)
+                self._turns.append((marker, self._due_s if marker.kind == "resume" else None))
+                self._due_s = None if marker.kind == "resume" else self._due_s
             elif marker.kind == "pause":
                 self._paused_s = marker.time
+                self._due_s = _due_s(marker) if self._due_s is None else self._due_s
                 events.append(Event("pause", marker.time))
         return events
 
@@ -73,7 +77,7 @@ class Timeline:
         """Take what comes next as from a sender that was away: its clock and its speed may be others."""
         self._breaks.clear()
         self._turns.clear()
-        self._paused_s = None
+        self._paused_s = self._due_s = None
         self.clock.rejoin(speed)
 
     def take(self, data: np.ndarray, times: np.ndarray, received_s: float | None = None) -> Iterator[Chunk | Event]:
@@ -95,25 +99,26 @@ class Timeline:
         if self._paused_s is not None and times[-1] > self._paused_s:
             self._paused_s = None
         start = 0
-        while self._turns and self._turns[0].time <= times[-1] + SAME_TIME_S:
-            marker = self._turns.pop(0)
+        while self._turns and self._turns[0][0].time <= times[-1] + SAME_TIME_S:
+            marker, due_s = self._turns.pop(0)
             stop = max(start, _sample_at(times, marker.time))
             yield from self._number(data[:, start:stop], times[start:stop])
             start = stop
-            yield from self._turn(marker)
+            yield from self._turn(marker, due_s)
         yield from self._number(data[:, start:], times[start:], received_s)
 
-    def _turn(self, marker: Marker) -> Iterator[Event]:
+    def _turn(self, marker: Marker, due_s: float | None) -> Iterator[Event]:
         """Let the clock follow a marker that stands before the next sample."""
         if marker.kind == "speed":
             speed = marker.fields.get("speed")
             if isinstance(speed, bool) or not isinstance(speed, int | float) or not 0 < speed <= MAX_SPEED:
                 log.warning("speed marker without a speed in (0, %g]; going on at %g", MAX_SPEED, self.clock.speed)
                 return
-            self.clock.set_speed(float(speed))
+            jumps = any(later.kind == "seek" and later.time <= marker.time + SAME_TIME_S for later, _ in self._turns)
+            self.clock.set_speed(float(speed), None if jumps else marker.time)
             yield Event("speed", marker.time, {"sample": self.clock.next_sample, "speed": self.clock.speed})
             return
-        self.clock.resume_at(marker.time)
+        self.clock.resume_at(marker.time, due_s)
         if marker.kind == "resume":
             yield Event("resume", marker.time, {"sample": self.clock.next_sample})
 
@@ -170,6 +175,14 @@ def rate_event(drift: RateDrift, nominal_hz: float) -> Event:
     """Return the event of a rate that has left its tolerance, or has come back."""
     fields = {"rate": drift.rate, "nominal_rate": nominal_hz, "within": drift.within}
     return Event("rate_drift", drift.time_s, fields)
+
+
+def _due_s(pause: Marker) -> float | None:
+    """Return when the sample that a pause holds back was due; None if the sender does not say."""
+    due_in_s = pause.fields.get("due_in_s")
+    if isinstance(due_in_s, bool) or not isinstance(due_in_s, int | float) or not abs(due_in_s) <= MAX_DUE_S:
+        return None
+    return pause.time + due_in_s
 
 
 def _sample_at(times: np.ndarray, time_s: float) -> int:

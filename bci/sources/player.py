@@ -317,7 +317,9 @@ class Player:
     def _do_pause(self) -> None:
         if self.state != "paused":
             self.state = "paused"
-            self._outlets.mark({"kind": "pause"}, self._clock())
+            now_s = self._clock()
+            due_in_s = self._schedule.time(self._base + self.position) - now_s
+            self._outlets.mark({"kind": "pause", "due_in_s": due_in_s}, now_s)
 
     def _do_resume(self) -> None:
         if self.state == "paused":

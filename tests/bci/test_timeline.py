@@ -116,9 +116,11 @@ def decoder_of(signal):
     return Decoder(spec.build(), Edges(), DecisionSpec(("a", "b")))
 
 
-def followed(commands, feed=None, speed=1.0, chunk_size=8):
-    """Return the outlets and what a session made of them."""
+def followed(commands, feed=None, speed=1.0, chunk_size=8, lost=None):
+    """Return the outlets and what a session made of them; `lost` are samples that do not arrive."""
     feed, outlets = played(commands, feed, speed, chunk_size)
+    if lost is not None:
+        outlets.everything = list(without(outlets.everything, lost))
     clock = FakeClock()
     tape = Tape()
     session = Session(
@@ -133,6 +135,19 @@ def followed(commands, feed=None, speed=1.0, chunk_size=8):
     summary = session.run()
     assert summary.ended == "end of stream"
     return feed, outlets, tape
+
+
+def without(everything, lost):
+    """Yield what was sent, less the samples whose numbers are in `lost`."""
+    n_sent = 0
+    for at_s, what, stamps in everything:
+        if not isinstance(what, dict):
+            kept = [i for i in range(len(stamps)) if n_sent + i not in lost]
+            n_sent += len(stamps)
+            what, stamps = what[kept], stamps[kept]
+            if not kept:
+                continue
+        yield at_s, what, stamps
 
 
 def kinds(tape):
@@ -218,6 +233,40 @@ def test_a_gap_of_the_recording_after_a_resume_is_still_a_gap():
     assert gap.fields["n_lost"] == 55
     assert gap.time == outlets.stamps[205]
     assert tape.predictions[-1].last_sample == pytest.approx(999, abs=10)
+
+
+@pytest.mark.parametrize("speed", [1.0, 3.0])
+@pytest.mark.parametrize("n_before", [8, 80])
+@pytest.mark.parametrize("n_after", [0, 16])
+@pytest.mark.parametrize(
+    "commands", ["faster", "slower", "pause", "pause again before the next chunk", "speed in a pause"]
+)
+def test_what_is_lost_around_a_command_is_a_gap_of_its_length(commands, n_before, n_after, speed):
+    """Neither a pause nor another spacing hides it: samples are numbered as they were sent."""
+    commands = COMMANDS[commands]
+    _, outlets, tape = followed(commands, speed=speed)
+    n_sent = 0
+    for _, what, stamps in outlets.everything:
+        if isinstance(what, dict) and what["kind"] in ("pause", "speed"):
+            break
+        n_sent += 0 if isinstance(what, dict) else len(stamps)
+    lost = range(n_sent - n_before, n_sent + n_after)
+    _, _, missed = followed(commands, speed=speed, lost=lost)
+    assert sum(event.fields["n_lost"] for event in missed.events if event.kind == "gap") == n_before + n_after
+    assert missed.predictions[-1].last_sample == pytest.approx(tape.predictions[-1].last_sample, abs=10)
+
+
+@pytest.mark.parametrize("due_in_s", [None, "1", True, float("nan"), float("inf"), 1e6, -1e6])
+def test_a_pause_that_does_not_say_when_the_next_sample_is_due_hides_what_was_lost(due_in_s):
+    """Nobody can know then; what comes from outside is not believed either."""
+    timeline = Timeline(SampleClock(Signal(100.0, ("C3",)), exact=True))
+    data = np.zeros((1, 10), np.float32)
+    list(timeline.take(data, 50.0 + np.arange(10) / 100.0))
+    timeline.note([Marker("pause", 50.5, {} if due_in_s is None else {"due_in_s": due_in_s})])
+    timeline.note([Marker("resume", 60.0)])
+    items = list(timeline.take(data, 60.0 + np.arange(10) / 100.0))
+    assert [item.kind for item in items if isinstance(item, Event)] == ["resume"]
+    assert timeline.clock.next_sample == 20
 
 
 def test_a_jump_that_no_marker_explains_is_a_gap():
