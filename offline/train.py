@@ -26,7 +26,7 @@ from offline.fold import FoldResult, fold_targets
 from offline.identity import claim, sessions_sha256, settings_record, versions
 from offline.metrics import compare, summary, trivial_baselines
 from offline.prepare import membership, outer_splits, prepared
-from offline.processes import joined, wait_for_all, writes
+from offline.processes import joined, n_processes, wait_for_all, writes
 from offline.progress import Progress, Step
 from offline.recipes import STRONG_BASELINE, Recipe, configured, recipe
 from offline.report import interval_text, report_html, verdict
@@ -270,6 +270,7 @@ def _metrics(
             "settings": settings_record(config),
             "resolved": dict(resolved),
             "overridden": overridden(config),
+            "processes": n_processes(),
             "versions": versions(),
         },
         "data": {

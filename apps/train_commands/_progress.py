@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,6 +17,9 @@ _LINE_EVERY = 20
 @contextmanager
 def shown() -> Iterator[Callable[[Step], None]]:
     """Give the function that shows a step: on a bar with loss, metric and time left, or as lines in a log."""
+    if os.environ.get("RANK", "0") != "0":  # torchrun: the first process speaks for all
+        yield _say_nothing
+        return
     if not sys.stdout.isatty():
         yield _print_step
         return
@@ -29,6 +33,10 @@ def shown() -> Iterator[Callable[[Step], None]]:
             progress.update(task, description=f"{step.name}: {step.figures}", completed=step.done, total=step.total)
 
         yield show
+
+
+def _say_nothing(step: Step) -> None:
+    pass
 
 
 def _print_step(step: Step) -> None:

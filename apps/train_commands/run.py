@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
 from datetime import UTC, datetime
 
 from apps.train_commands._progress import shown
@@ -27,6 +28,8 @@ def run(args: argparse.Namespace) -> int:
     created = datetime.now(UTC).isoformat(timespec="seconds")
     with shown() as on_step:
         outcome = train(config, created, on_step, workplace(args, config))
+    if os.environ.get("RANK", "0") != "0":  # torchrun: the first process speaks for all
+        return 0
     for line in outcome.lines:
         print(line)
     if outcome.bundle is not None:

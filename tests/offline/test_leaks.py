@@ -1,0 +1,110 @@
+"""Splits in which a model meets what it is scored on are refused."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from bci.errors import RecordingError, SpecError, UsageError
+from offline.config import TrainConfig
+from offline.datasets.base import Dataset, Problem
+from offline.leaks import require_apart
+from offline.prepare import membership, outer_splits, prepared, usable
+from offline.splits import Split
+from offline.temporal import TemporalSplit
+from tests.offline.toy_task import dataset, install, session
+
+
+def config(**changes) -> TrainConfig:
+    return TrainConfig(**{"task": "toy", "model": "eegnet", "out": "o"} | changes)
+
+
+def with_copy() -> Dataset:
+    """The fourth person's recording is the first one's, under another name."""
+    clean = dataset(3)
+    copied = replace(session("sub-04", 0), name="renamed")
+    return replace(clean, sessions=(*clean.sessions, copied))
+
+
+def test_people_apart_are_accepted():
+    require_apart(dataset(4), Split(("sub-01", "sub-02"), ("sub-03",), ("sub-04",)))
+
+
+def test_a_copy_of_a_recording_on_two_sides_is_refused():
+    split = Split(("sub-01", "sub-02"), ("sub-03",), ("sub-04",))
+    with pytest.raises(SpecError, match=r"a content of a recording: train and test share sub-01_run-1 as renamed"):
+        require_apart(with_copy(), split)
+    require_apart(with_copy(), Split(("sub-01", "sub-04"), ("sub-03",), ("sub-02",)))
+
+
+@pytest.mark.parametrize("split", ["leave-one-out", "k-fold"])
+def test_no_fold_of_a_run_leaks(split):
+    with pytest.raises(UsageError, match=r"Sides of a split must not share a content of a recording"):
+        outer_splits(with_copy(), config(split=split, n_folds=3))
+
+
+def test_a_person_or_a_recording_under_two_names_is_refused(monkeypatch):
+    """A Split holds names apart; a dataset that answers with others does not get through."""
+    data = dataset(3)
+    split = Split(("sub-01",), ("sub-02",), ("sub-03",))
+    monkeypatch.setattr("offline.leaks.sides", lambda data, split: (data.sessions[:2], (), data.sessions[1:]))
+    with pytest.raises(SpecError, match=r"must not share a person: train and test share sub-02\. Give both the same"):
+        require_apart(data, split)
+    twins = tuple(replace(s, subject=f"twin {i}") for i, s in enumerate((data.sessions[0], data.sessions[0])))
+    monkeypatch.setattr("offline.leaks.sides", lambda data, split: (twins[:1], (), twins[1:]))
+    with pytest.raises(SpecError, match="must not share a recording: train and test share sub-01_run-1"):
+        require_apart(data, split)
+
+
+def test_a_split_in_time_that_looks_ahead_is_refused():
+    data = dataset(1)
+    name = data.sessions[0].name
+    require_apart(data, TemporalSplit("sub-01", 0, (f"{name}[0:3]",), (f"{name}[3:5]",), (f"{name}[5:8]",)))
+    for train, test in (("[3:6]", "[0:3]"), ("[0:4]", "[3:6]")):
+        early = TemporalSplit("sub-01", 0, (name + train,), (), (name + test,))
+        with pytest.raises(SpecError, match=r"learnt from before what is scored, sub-01-1 has .* too early"):
+            require_apart(data, early)
+
+
+def test_a_copy_in_a_later_recording_is_refused():
+    later = replace(session("sub-01", 0, run=2), name="again")
+    data = Dataset("toy", ("quiet", "loud"), (session("sub-01", 0), later))
+    split = TemporalSplit("sub-01", 0, ("sub-01_run-1[0:8]",), (), ("again[0:8]",))
+    with pytest.raises(SpecError, match="share a content of a recording: train and test share sub-01_run-1 as again"):
+        require_apart(data, split)
+
+
+def test_a_run_knows_who_was_where():
+    found = membership(outer_splits(dataset(4), config()))
+    assert found[0] == {
+        "name": "sub-01", "train": ("sub-03", "sub-04"), "validation": ("sub-02",), "test": ("sub-01",)
+    }  # fmt: skip
+
+
+def test_the_dataset_is_what_the_settings_ask_for(monkeypatch):
+    install(monkeypatch, 3)
+    data = prepared(config(classes=("loud", "quiet"), piece_s=0.5))
+    assert data.classes == ("loud", "quiet")
+    assert len(data.sessions[0].stretches) == 16
+    assert [s.label for s in data.sessions[0].stretches[:4]] == [1, 1, 0, 0]
+
+
+def test_files_that_cannot_be_used_stop_a_run_unless_it_may_skip_them(tmp_path):
+    spoiled = replace(dataset(3), problems=(Problem(tmp_path / "x.edf", "It ends too early."),))
+    with pytest.raises(RecordingError, match=r"1 are not; first x\.edf: It ends too early\..*--skip-bad"):
+        usable(spoiled, skip_bad=False)
+    assert usable(spoiled, skip_bad=True) == spoiled
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"split": "k-fold", "n_folds": 5}, "Folds of subjects need at least 3 folds .* got 5 folds and 4 subjects"),
+        ({"split": "temporal", "n_folds": 7}, r"into 7 folds needs at least 9 stretches of each person, sub-01 has 8"),
+        ({"n_validation": 3}, r"needs at least 5 subjects, got 4.*Or lower --n-validation"),
+    ],
+)
+def test_too_few_for_the_folds_is_wrong_usage(changes, message):
+    with pytest.raises(UsageError, match=message):
+        outer_splits(dataset(4), config(**changes))
