@@ -38,6 +38,7 @@ from apps.signals import stop_on_signals
 from bci.errors import BciError
 
 FRAME_MS = 33
+PULSE_MS = 200
 SLOW_S = 0.5  # between two looks at lists and counters
 NARROW_PX = 760
 SIDE_PX = 470
@@ -356,6 +357,9 @@ def choose_start(options: MonitorOptions) -> Start | None:
     """Ask what to watch, in a dialog with what there is; None if the user wants nothing."""
     application()
     dialog = StartDialog(look, THEMES[options.theme])
+    pulse = QTimer(dialog)  # Python sees a signal only when it runs
+    pulse.timeout.connect(lambda: None)
+    pulse.start(PULSE_MS)
     with stop_on_signals(dialog.reject):
         accepted = dialog.exec() == QDialog.DialogCode.Accepted
     start = dialog.chosen() if accepted else None

@@ -133,7 +133,9 @@ def test_the_spectrogram_shows_the_ridge_that_was_sent_and_the_window_that_was_s
     colours = {int(colour): i for i, colour in enumerate(view.panel.colours)}
     at = 0.75 * shown.shape[1]
     column = np.array([colours.get(int(pixel), -1) for pixel in shown[:, int(at)]])
-    brightest = MEL_HZ[len(MEL_HZ) - 1 - int(np.median(np.flatnonzero(column == column.max())) * len(MEL_HZ) / len(column))]
+    brightest = MEL_HZ[
+        len(MEL_HZ) - 1 - int(np.median(np.flatnonzero(column == column.max())) * len(MEL_HZ) / len(column))
+    ]
     assert brightest == pytest.approx(10.0, rel=0.15)
     left, right = view.canvas.outline()
     assert right == pytest.approx(shown.shape[1], abs=2)
@@ -196,7 +198,9 @@ def test_bad_channels_are_grey_and_say_why(window, scene):
 
 
 def test_marks_stand_at_their_times(window, scene):
-    scene.model.on_annotation('{"kind": "annotation", "description": "eyes closed", "duration": 2.0}', scene.clock.now_s - 4)
+    scene.model.on_annotation(
+        '{"kind": "annotation", "description": "eyes closed", "duration": 2.0}', scene.clock.now_s - 4
+    )
     window.tick()
     canvas = window.traces.canvas
     x = canvas.width() * (1 - 4 / canvas._panel.span_s)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from PySide6.QtCore import QAbstractTableModel, QModelIndex, QPersistentModelIndex, QSize, Qt, Signal
-from PySide6.QtWidgets import QAbstractItemView, QComboBox, QHBoxLayout, QHeaderView, QTableView, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QAbstractItemView, QHBoxLayout, QHeaderView, QTableView, QVBoxLayout, QWidget
 
 from apps.monitor.snapshot import EventPanel, EventRow
-from apps.monitor.widgets.labels import as_panel, plain_label, set_text, wall_text
+from apps.monitor.widgets.labels import as_panel, named_box, plain_label, set_text, wall_text
 
 HEADS = ("time", "kind", "what")
 ALL = "all kinds"
@@ -64,8 +64,7 @@ class EventView(QWidget):
         self.table = EventTable()
         self._panel = EventPanel(version=-1)
         self._wall_offset_s = 0.0
-        self.kinds = QComboBox()
-        self.kinds.setAccessibleName("Kind of events")
+        self.kinds = named_box("Kind of events")
         self.kinds.addItem(ALL)
         self.kinds.currentIndexChanged.connect(lambda: self._fill())
         self.count = plain_label(faint=True)

@@ -7,9 +7,10 @@ import math
 from datetime import datetime
 
 from PySide6.QtCore import Qt
-from PySide6.QtWidgets import QLabel, QPushButton, QWidget
+from PySide6.QtWidgets import QComboBox, QLabel, QPushButton, QWidget
 
 NOTHING = "–"
+WIDEST_BOX_PX = 230
 
 
 def as_panel(widget: QWidget) -> None:
@@ -31,6 +32,16 @@ def plain_label(text: str = "", *, faint: bool = False, wrap: bool = False) -> Q
 def plain_tip(text: str) -> str:
     """Return what shows `text` in a tool tip as it is, since tool tips take markup."""
     return f"<p>{html.escape(text)}</p>" if text else ""
+
+
+def named_box(name: str) -> QComboBox:
+    """Return a box of choices that is as wide as these, and says its name."""
+    box = QComboBox()
+    box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToContents)
+    box.setMaximumWidth(WIDEST_BOX_PX)
+    box.setAccessibleName(name)
+    box.setToolTip(name)
+    return box
 
 
 def number(value: float, form: str, unit: str = "") -> str:

@@ -6,12 +6,12 @@ import math
 
 from PySide6.QtCore import QEvent, QPointF, QRectF, QSize, Qt
 from PySide6.QtGui import QColor, QHelpEvent, QPainter, QPainterPath, QPaintEvent, QPen
-from PySide6.QtWidgets import QComboBox, QGridLayout, QSizePolicy, QToolBar, QToolTip, QWidget
+from PySide6.QtWidgets import QGridLayout, QSizePolicy, QToolBar, QToolTip, QWidget
 
 from apps.monitor.maps import MapPanel
 from apps.monitor.theme import Theme
 from apps.monitor.widgets.colour_bar import ColourBar
-from apps.monitor.widgets.labels import as_panel, plain_tip
+from apps.monitor.widgets.labels import as_panel, named_box, plain_tip
 from apps.monitor.widgets.picture import Picture
 
 NEAR_PX = 12.0
@@ -112,8 +112,7 @@ class MapView(QWidget):
         super().__init__()
         as_panel(self)
         self.panel, self._generation = panel, -1
-        self.canvas, self.scale, self.kind = MapCanvas(panel, theme), ColourBar(theme), QComboBox()
-        self.kind.setAccessibleName("Kind of map")
+        self.canvas, self.scale, self.kind = MapCanvas(panel, theme), ColourBar(theme), named_box("Kind of map")
         self.kind.activated.connect(lambda: self.choose(self.kind.currentText()))
         self.bar = QToolBar()
         self.bar.addWidget(self.kind)

@@ -6,14 +6,15 @@ import numpy as np
 import pyqtgraph as pg
 from PySide6.QtCore import QRectF, QSize, Qt, Signal
 from PySide6.QtGui import QColor, QIcon, QPainter, QPixmap
-from PySide6.QtWidgets import QComboBox, QHBoxLayout, QToolBar, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QHBoxLayout, QToolBar, QVBoxLayout, QWidget
 
 from apps.monitor.snapshot import Curves, SessionPanel
 from apps.monitor.theme import SMALLEST_TEXT_PT, Theme
-from apps.monitor.widgets.labels import as_panel
+from apps.monitor.widgets.labels import as_panel, named_box
 
 SPANS_S = (60.0, 300.0, 900.0, 1800.0)
 USUAL_SPAN_S = 300.0
+HIGH = 0.85
 RAW_ALPHA, ALARM_ALPHA = 110, 60
 
 
@@ -36,8 +37,7 @@ class ProbabilityView(QWidget):
         self._curves, self._session = Curves(), SessionPanel()
         self._wall_s = 0.0
         self.bar = QToolBar()
-        self.span = QComboBox()
-        self.span.setAccessibleName("Shown time of probabilities")
+        self.span = named_box("Shown time of probabilities")
         for seconds in SPANS_S:
             self.span.addItem(f"{seconds / 60:g} min", seconds)
         self.span.setCurrentIndex(SPANS_S.index(USUAL_SPAN_S))
@@ -53,8 +53,8 @@ class ProbabilityView(QWidget):
         self.raw: list[pg.PlotDataItem] = []
         self.smoothed: list[pg.PlotDataItem] = []
         self.thresholds = [
-            pg.InfiniteLine(angle=0, label=name, labelOpts={"position": 0.02, "anchors": [(0, 1), (0, 1)]})
-            for name in ("on", "off")
+            pg.InfiniteLine(angle=0, label=name, labelOpts={"position": place})
+            for name, place in (("on", 0.03), ("off", 0.12))
         ]
         self.spans: list[pg.LinearRegionItem] = []
         self.marker = pg.InfiniteLine(angle=90)
@@ -151,6 +151,9 @@ class ProbabilityView(QWidget):
         for line, level in zip(self.thresholds, (session.on_threshold, session.off_threshold), strict=True):
             line.setVisible(bool(session.alarm_class))
             line.setPos(level)
+            side = (0.5, 0) if level > HIGH else (0.5, 1)  # below a line at the top, else above
+            line.label.anchors = [side, side]
+            line.label.updatePosition()
         self._shade([(start + self._wall_s, stop + self._wall_s) for start, stop in curves.alarms])
         if times.size:
             newest = float(np.nanmax(times))

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from PySide6.QtWidgets import QComboBox, QDoubleSpinBox, QGridLayout, QPushButton, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QDoubleSpinBox, QGridLayout, QPushButton, QVBoxLayout, QWidget
 
 from apps.monitor.controls import Controls
 from apps.monitor.snapshot import EventPanel
-from apps.monitor.widgets.labels import as_panel, plain_label, set_text
+from apps.monitor.widgets.labels import as_panel, named_box, plain_label, set_text
 
 SPEEDS = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0)
 MAX_SEEK_S = 1e9
@@ -37,8 +37,7 @@ class ReplayView(QWidget):
         self.place.setAccessibleName("Place in the recording, in seconds")
         self.seek = QPushButton("Go to")
         self.seek.clicked.connect(lambda: self._controls.seek(self.place.value()))
-        self.speed = QComboBox()
-        self.speed.setAccessibleName("Speed of the replay")
+        self.speed = named_box("Speed of the replay")
         for x in SPEEDS:
             self.speed.addItem(f"{x:g} ×", x)
         self.speed.setCurrentIndex(SPEEDS.index(1.0))

@@ -6,12 +6,12 @@ import math
 
 from PySide6.QtCore import QRectF, QSize, Qt
 from PySide6.QtGui import QColor, QPainter, QPaintEvent, QPen
-from PySide6.QtWidgets import QComboBox, QGridLayout, QSizePolicy, QToolBar, QWidget
+from PySide6.QtWidgets import QGridLayout, QSizePolicy, QToolBar, QWidget
 
 from apps.monitor.spectrogram import SpectrogramPanel
 from apps.monitor.theme import Theme
 from apps.monitor.widgets.colour_bar import ColourBar
-from apps.monitor.widgets.labels import as_panel, plain_label
+from apps.monitor.widgets.labels import as_panel, named_box, plain_label
 from apps.monitor.widgets.picture import Picture
 
 SPANS_S = (10.0, 20.0, 30.0, 60.0)
@@ -130,10 +130,9 @@ class SpectrogramView(QWidget):
         self.panel, self._generation = panel, -1
         self.axis, self.canvas = BandAxis(panel, theme), SpectrogramCanvas(panel, theme)
         self.scale = ColourBar(theme)
-        self.choice, self.span = QComboBox(), QComboBox()
-        self.choice.setAccessibleName("Channel or region of the spectrogram")
+        self.choice = named_box("Channel or region of the spectrogram")
+        self.span = named_box("Time of the spectrogram")
         self.choice.activated.connect(lambda: self.choose(self.choice.currentText()))
-        self.span.setAccessibleName("Time of the spectrogram")
         for seconds in SPANS_S:
             self.span.addItem(f"{seconds:g} s", seconds)
         self.span.setCurrentIndex(min(range(len(SPANS_S)), key=lambda i: abs(SPANS_S[i] - panel.span_s)))

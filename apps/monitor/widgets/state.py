@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from PySide6.QtCore import QPointF, QRectF, QSize, Qt
 from PySide6.QtGui import QColor, QFont, QFontMetricsF, QPainter, QPaintEvent, QPen, QPolygonF
-from PySide6.QtWidgets import QComboBox, QHBoxLayout, QPushButton, QSizePolicy, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QHBoxLayout, QPushButton, QSizePolicy, QVBoxLayout, QWidget
 
 from apps.monitor.controls import Controls
 from apps.monitor.snapshot import StatePanel
 from apps.monitor.theme import Theme
-from apps.monitor.widgets.labels import as_panel, plain_label, plain_tip, set_text, span
+from apps.monitor.widgets.labels import as_panel, named_box, plain_label, plain_tip, set_text, span
 
 MUTES_S = (60.0, 120.0, 300.0, 600.0, 1800.0)
 USUAL_MUTE_S = 120.0
@@ -121,8 +121,7 @@ class StateView(QWidget):
         self.acknowledge.clicked.connect(lambda: self._controls.acknowledge())
         self.mute = QPushButton("Mute")
         self.mute.clicked.connect(lambda: self.toggle_mute())
-        self.mute_length = QComboBox()
-        self.mute_length.setAccessibleName("Length of a mute")
+        self.mute_length = named_box("Length of a mute")
         for seconds in MUTES_S:
             self.mute_length.addItem(f"{seconds / 60:g} min", seconds)
         self.mute_length.setCurrentIndex(MUTES_S.index(USUAL_MUTE_S))

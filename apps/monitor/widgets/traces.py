@@ -7,13 +7,13 @@ from collections.abc import Iterable, Mapping
 
 from PySide6.QtCore import Signal
 from PySide6.QtGui import QAction
-from PySide6.QtWidgets import QComboBox, QGridLayout, QToolBar, QWidget
+from PySide6.QtWidgets import QGridLayout, QToolBar, QWidget
 
 from apps.monitor.draw import TraceColours
 from apps.monitor.snapshot import Mark
 from apps.monitor.theme import Theme
 from apps.monitor.traces import TracePanel
-from apps.monitor.widgets.labels import as_panel, plain_label, set_text
+from apps.monitor.widgets.labels import as_panel, named_box, plain_label, set_text
 from apps.monitor.widgets.trace_parts import UNITS, TimeAxis, TraceCanvas, TraceNames, stepped
 
 SPANS_S = (1.0, 2.0, 5.0, 10.0, 20.0, 30.0, 60.0)
@@ -42,16 +42,8 @@ class TraceView(QWidget):
         self._bad: Mapping[str, str] = {}
         self.names, self.canvas = TraceNames(panel, theme), TraceCanvas(panel, theme)
         self.axis = TimeAxis(panel, theme)
-        self.source, self.montage, self.motion = QComboBox(), QComboBox(), QComboBox()
-        self.span, self.gain = QComboBox(), plain_label()
-        for box, name in (
-            (self.source, "Signal"),
-            (self.montage, "Montage"),
-            (self.motion, "Motion"),
-            (self.span, "Time base"),
-        ):
-            box.setAccessibleName(name)
-            box.setToolTip(name)
+        self.source, self.montage = named_box("Signal"), named_box("Montage")
+        self.motion, self.span, self.gain = named_box("Motion"), named_box("Time base"), plain_label()
         self.motion.addItems([SCROLL, SWEEP])
         for seconds in SPANS_S:
             self.span.addItem(f"{seconds:g} s", seconds)
