@@ -14,6 +14,7 @@ from apps.board_options import Input
 from apps.control import controlled
 from apps.live import live_session, out_name, plain_name, session_commands, told_afterwards
 from apps.outputs import Outputs, build_outputs
+from apps.realtime_options import build_realtime, in_real_time
 from apps.service import write_summary
 from apps.session_options import Choices, session_choices
 
@@ -79,10 +80,9 @@ class _Ward:
         from apps.signals import stop_on_signals
         from bci.beds import Beds
         from bci.engines.batching import batched
-        from bci.realtime import RealTime
         from bci.serving import serve
 
-        args = self._args
+        args, hygiene = self._args, build_realtime(self._args)
         quiet_liblsl()
         fallback = self._choices.build("{stream}").budget.fallback
 
@@ -111,11 +111,9 @@ class _Ward:
         with (
             stop_on_signals(end),
             contextlib.nullcontext() if args.no_view else view,
-            RealTime() if args.realtime else contextlib.nullcontext() as hygiene,
+            in_real_time(hygiene),
             self._beds,
         ):
-            if hygiene is not None:
-                print("Real-time hygiene:", *hygiene.steps, sep="\n  ")
             for admission in admitted:
                 self._begin(admission, served)
             if args.all_streams is None:

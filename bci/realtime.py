@@ -14,11 +14,15 @@ import sys
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
+from functools import partial
 from types import TracebackType
+
+from bci.thread_counts import fix_thread_counts
 
 AWAKE_FILE = "/dev/cpu_dma_latency"
 PRIORITY = 10  # of 1 to 99: above every ordinary thread, below the kernel's own
 SWITCH_INTERVAL_S = 0.0005  # 5 ms by default: so long may a thread that draws keep the one that decodes waiting
+N_THREADS = 1  # of BLAS, OpenMP and torch: to wake a second one costs more than a small matrix
 MCL_CURRENT, MCL_FUTURE = 1, 2
 
 
@@ -29,7 +33,7 @@ class Step:
     Parameters
     ----------
     name : str
-        ``awake``, ``priority``, ``memory``, ``switch`` or ``collector``.
+        ``awake``, ``affinity``, ``priority``, ``memory``, ``switch``, ``threads`` or ``collector``.
     done : bool
         Whether it is in force.
     detail : str
@@ -49,10 +53,17 @@ class RealTime:
     """Apply the steps while the block runs; enter it before the threads start that it is for.
 
     - ``awake``: the processors wait awake (``/dev/cpu_dma_latency``): waking one takes longer than a filter step.
+    - ``affinity``: this thread, and those that it starts, run on the processors `cores`, if any are named.
     - ``priority``: this thread, and those that it starts, go before ordinary ones (``SCHED_FIFO``).
     - ``memory``: no page of the process is swapped out (``mlockall``).
     - ``switch``: Python threads give way after 0.5 ms, not 5 ms.
+    - ``threads``: numpy, scipy and torch compute in the thread that calls them, not in a pool that has to be woken.
     - ``collector``: what exists now is no longer looked through for garbage.
+
+    Parameters
+    ----------
+    cores : tuple of int, default=()
+        Processors, by number; empty leaves the choice to the system.
 
     Attributes
     ----------
@@ -60,17 +71,20 @@ class RealTime:
         What became of each, once entered.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, cores: tuple[int, ...] = ()) -> None:
         self.steps: tuple[Step, ...] = ()
+        self._cores = cores
         self._undo = ExitStack()
 
     def __enter__(self) -> RealTime:
         """Apply what is possible."""
         tried: tuple[tuple[str, Callable[[ExitStack], str]], ...] = (
             ("awake", _stay_awake),
+            ("affinity", partial(_stay_on, self._cores)),
             ("priority", _go_first),
             ("memory", _lock_memory),
             ("switch", _give_way),
+            ("threads", _compute_alone),
             ("collector", _freeze),
         )
         self.steps = tuple(_try(name, apply, self._undo) for name, apply in tried)
@@ -105,6 +119,15 @@ def _stay_awake(undo: ExitStack) -> str:
     return "processors do not sleep while they wait"
 
 
+def _stay_on(cores: tuple[int, ...], undo: ExitStack) -> str:
+    before = os.sched_getaffinity(0)
+    if cores:
+        os.sched_setaffinity(0, cores)
+        undo.callback(os.sched_setaffinity, 0, before)
+    now = ", ".join(map(str, sorted(os.sched_getaffinity(0))))
+    return f"on processors {now}" if cores else f"left to the system, on processors {now} (--cores chooses)"
+
+
 def _go_first(undo: ExitStack) -> str:
     before = os.sched_getscheduler(0), os.sched_getparam(0)
     os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(PRIORITY))
@@ -124,6 +147,12 @@ def _give_way(undo: ExitStack) -> str:
     undo.callback(sys.setswitchinterval, sys.getswitchinterval())
     sys.setswitchinterval(SWITCH_INTERVAL_S)
     return f"Python threads give way after {SWITCH_INTERVAL_S * 1e3:g} ms"
+
+
+def _compute_alone(undo: ExitStack) -> str:
+    counts = fix_thread_counts(N_THREADS, undo)
+    told = ", ".join(f"{name} {after} (was {before})" for name, (before, after) in counts.items())
+    return f"threads of numerical libraries: {told or 'none is loaded'}"
 
 
 def _freeze(undo: ExitStack) -> str:

@@ -11,10 +11,12 @@ from apps.engine_options import add_engine_options
 from apps.live import live_session, out_name, session_commands, told_afterwards
 from apps.outputs import Outputs, add_output_options, build_outputs
 from apps.quality import add_quality_options, judged
+from apps.realtime_options import add_realtime_options, build_realtime, in_real_time
 from apps.service import write_summary
 from apps.session_options import Choices, add_session_options, session_choices
 
 if TYPE_CHECKING:
+    from bci.realtime import RealTime
     from bci.serving import Served
     from bci.session import Summary
 
@@ -32,9 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_quality_options(parser)
     add_session_options(parser)
     add_control_option(parser, "acknowledge, mute, stop")
-    parser.add_argument(
-        "--realtime", action="store_true", help="go before other programs and keep processors awake (Linux, as root)"
-    )
+    add_realtime_options(parser)
     parser.add_argument("--no-view", action="store_true", help="do not draw the live view")
 
 
@@ -64,7 +64,7 @@ def run(args: argparse.Namespace) -> int:
         control=args.control,
         quality=args.quality,
         min_channels=args.min_channels,
-        real_time=args.realtime,
+        hygiene=build_realtime(args),
         choices=choices,
     )
     print_summary(summary)
@@ -96,7 +96,7 @@ def run_session(
     control: int | None = None,
     quality: str | None = None,
     min_channels: int | None = None,
-    real_time: bool = False,
+    hygiene: RealTime | None = None,
     choices: Choices | None = None,
 ) -> Summary:
     """Serve a bundle on a stream; SIGINT and SIGTERM end it in order.
@@ -127,8 +127,8 @@ def run_session(
         TCP port for commands; 0 takes a free one.
     quality, min_channels : str or None, and int or None, default=None
         See `bci.quality.with_quality`.
-    real_time : bool, default=False
-        Whether to apply `bci.realtime.RealTime`, and to print what was possible.
+    hygiene : RealTime or None, default=None
+        Applied while the session runs; what was possible is printed.
     choices : Choices or None, default=None
         About lost streams, overload and tolerances; None waits for no lost stream and has the defaults else.
 
@@ -143,7 +143,6 @@ def run_session(
     from apps.liblsl import quiet_liblsl
     from apps.signals import stop_on_signals
     from bci.anticipation import LEAD_S
-    from bci.realtime import RealTime
     from bci.serving import serve
     from bci.sources.lsl_source import LslSource
 
@@ -177,8 +176,6 @@ def run_session(
         outputs.services.running(),
         controlled(control, session_commands(session)),
         drawing,
-        RealTime() if real_time else contextlib.nullcontext() as hygiene,  # last: it is for the threads of the session
+        in_real_time(hygiene),  # last: it is for the threads of the session
     ):
-        if hygiene is not None:
-            print("Real-time hygiene:", *hygiene.steps, sep="\n  ")
         return session.run()

@@ -32,7 +32,8 @@ def test_every_step_is_in_force_inside_and_undone_outside():
     gc.unfreeze()
     before = states()
     with RealTime() as real_time:
-        assert [step.name for step in real_time.steps] == ["awake", "priority", "memory", "switch", "collector"]
+        names = ["awake", "affinity", "priority", "memory", "switch", "threads", "collector"]
+        assert [step.name for step in real_time.steps] == names
         assert all(step.done for step in real_time.steps), real_time.steps
         policy, interval_s, n_frozen, kb = states()
         assert (policy, interval_s) == (os.SCHED_FIFO, realtime.SWITCH_INTERVAL_S)
