@@ -11,6 +11,7 @@ import traceback
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
+from apps.signals import sigterm_interrupts
 from bci.errors import BciError, UsageError
 from bci.texts import printable, visible
 
@@ -136,7 +137,8 @@ def guarded(run: Callable[[argparse.Namespace], int], args: argparse.Namespace, 
     handler.setFormatter(_VisibleFormatter("%(levelname)s %(name)s: %(message)s"))
     logging.basicConfig(level=level, handlers=[handler])
     try:
-        code = run(args)
+        with sigterm_interrupts():  # as long as nothing has begun that could end in order
+            code = run(args)
         sys.stdout.flush()  # a closed pipe shows here, not in the interpreter's last flush
         return code
     except UsageError as error:

@@ -169,7 +169,7 @@ def print_summary(summary: Summary, console: Console | None = None) -> None:
         f"{summary.counts['predictions']} windows from {summary.counts['samples']} samples, "
         f"{summary.n_held} values held. "
         f"Events: {', '.join(f'{k} {n}' for k, n in events.items()) or 'none'}. "
-        f"Ended: {escape(visible(summary.ended))}.",
+        f"Ended: {escape(visible(summary.ended.rstrip('.')))}.",
         soft_wrap=True,
     )
     if summary.alarms is not None and (line := figures_line(summary.alarms)):

@@ -32,6 +32,7 @@ _DRY_S = 0.25  # without samples this long after the end marker, nothing is on i
 _OPEN_TIMEOUT_S = 5.0
 _REOPEN_TIMEOUT_S = 2.0  # meanwhile the session does nothing else
 _SUSPECT_S = 5.0  # without samples this long, another sender may have taken this one's place
+_MAX_STAMP_S = 1e13  # 300,000 years: with more, sample numbers overflow
 _MAX_MARKER_BYTES = 65536
 _MAX_MARKERS_PER_READ = 1000
 
@@ -190,7 +191,7 @@ class LslSource:
             If the sender has gone away without an end marker, or has silently been replaced by another with its
             identity, or the source is not open.
         StreamError
-            If a stamp is not a finite number.
+            If a stamp is not a finite number, or none of seconds.
         """
         if self._inlet is None:
             raise StreamLost(f"Stream {self._query!r} must be open to be read, got a closed one. Call open() first.")
@@ -268,11 +269,12 @@ class LslSource:
         )
 
     def _check_stamps(self, stamps: np.ndarray) -> None:
-        if not np.isfinite(stamps).all():
-            first = int(np.argmin(np.isfinite(stamps)))
+        fits = np.abs(stamps) <= _MAX_STAMP_S  # False for NaN
+        if not fits.all():
+            first = int(np.argmin(fits))
             raise StreamError(
-                f"Stream {self._query!r} must stamp its samples with finite times, got {stamps[first]:g} for sample "
-                f"{self.n_received + first}. Correct the stamps in the sender, or let LSL stamp them."
+                f"Stream {self._query!r} must stamp its samples with finite times, in seconds, got {stamps[first]:g} "
+                f"for sample {self.n_received + first}. Correct the stamps in the sender, or let LSL stamp them."
             )
 
     def _refresh_offset(self, now: float) -> None:
@@ -294,7 +296,7 @@ class LslSource:
                 if values is None:
                     break
                 marker = None
-                if math.isfinite(stamp):
+                if abs(stamp) <= _MAX_STAMP_S:
                     marker = parse_marker(values[0], float(self._offset.local(np.array([stamp]))[0]))
                 if marker is None:
                     log.warning(

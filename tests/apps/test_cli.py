@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
+import signal
 import subprocess
 import sys
+import threading
 import types
 
 import pytest
 
 import apps.cli
 from apps.cli import guarded, main
+from apps.signals import sigterm_interrupts
 from bci.errors import RecordingError, UsageError
 
 
@@ -112,6 +116,32 @@ def test_verbose_sets_the_level(probe, monkeypatch, argv, level):
     monkeypatch.setattr(logging, "basicConfig", lambda **settings: levels.append(settings["level"]))
     main(argv)
     assert [logging.getLevelName(value) for value in levels] == [level]
+
+
+def test_a_signal_before_anything_has_begun_interrupts(probe, capsys):
+    """systemd sends SIGTERM, also to a session that still loads its model."""
+
+    def run(args):
+        os.kill(os.getpid(), signal.SIGTERM)
+        threading.Event().wait(20.0)
+        return 0
+
+    probe.run = run
+    before = signal.getsignal(signal.SIGTERM)
+    assert main(["probe"]) == 130
+    assert capsys.readouterr().err == "bci: interrupted\n"
+    assert signal.getsignal(signal.SIGTERM) == before == signal.SIG_DFL
+
+
+def test_a_handler_that_is_there_stays():
+    asked = []
+    signal.signal(signal.SIGTERM, lambda *_: asked.append(True))
+    try:
+        with sigterm_interrupts():
+            os.kill(os.getpid(), signal.SIGTERM)
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    assert asked == [True]
 
 
 def test_guarded_needs_no_common_options(probe, capsys):

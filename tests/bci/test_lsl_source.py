@@ -74,7 +74,8 @@ def test_a_unit_that_is_none_is_refused_before_the_stream_is_looked_for():
 
 
 @pytest.mark.lsl
-def test_stamps_that_are_no_numbers_are_refused():
+@pytest.mark.parametrize(("stamp", "shown"), [(math.inf, "inf"), (math.nan, "nan"), (-1.8e18, r"-1\.8e\+18")])
+def test_stamps_that_are_no_seconds_are_refused(stamp, shown):
     name = next(names)
     there = outlet(name)
     markers = pylsl.StreamOutlet(pylsl.StreamInfo(f"{name}-annotations", "Markers", 1, 0, "string", "m"))
@@ -82,8 +83,9 @@ def test_stamps_that_are_no_numbers_are_refused():
         markers.push_sample(['{"kind": "loop"}'], math.nan)
         there.push_chunk(np.zeros((2, 2), np.float32), [1.0, 2.0])
         assert not read_all(source, until=lambda _: source.n_received == 2)[3]
-        there.push_sample([0.0, 0.0], math.inf)
-        with pytest.raises(StreamError, match=r"must stamp .* finite times, got inf for sample 2\. Correct the stamps"):
+        there.push_sample([0.0, 0.0], stamp)
+        message = rf"must stamp .* finite times, in seconds, got {shown} for sample 2\. Correct the stamps"
+        with pytest.raises(StreamError, match=message):
             source.read(5.0)
 
 
