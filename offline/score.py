@@ -1,8 +1,8 @@
 """Decode a whole recording: the independent reference of the streaming decoder.
 
-The pipeline sees each stretch of the recording in blocks of minutes, so that memory does not grow with the recording;
-windows are cut by index, and the network runs in batches. A network with state runs along each block as a whole.
-Nothing here uses `bci.decoder.Decoder` or a ring.
+The pipeline sees each stretch of the recording in blocks of a minute, so that memory does not grow with the recording;
+windows are cut by index. A network with state runs along each block as a whole. Reading, the pipeline and the network
+work at the same time, on different blocks. Nothing here uses `bci.decoder.Decoder` or a ring.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import numpy as np
 from bci.clock import ClockSpec
 from bci.decision import Decision, DecisionSpec
 from bci.decoder import Ledger, Prediction
-from bci.engines.base import Engine, StatefulEngine
+from bci.engines.base import Engine, StatefulEngine, WarmEngine
 from bci.errors import RecordingError
 from bci.matching import channel_rows
 from bci.pipeline import Block, Pipeline, PipelineSpec
@@ -24,9 +24,10 @@ from bci.serving import windows_at
 from bci.sources.adapted import AdaptedRecording
 from bci.sources.recording import Recording
 from bci.stages.quality_detector import Change
+from offline.ahead import ahead
 
-BATCH = 64
-BLOCK_S = 300.0
+GPU_BATCH = 64  # on a processor single windows are faster: their layers fit into its cache
+BLOCK_S = 60.0
 NO_LEDGER = Ledger(0.0, 0.0, 0.0, 0.0)
 
 
@@ -67,7 +68,7 @@ def score_recording(
     decision : DecisionSpec
     clock : ClockSpec or None, default=None
         Rule for gaps; None takes the default of live sessions.
-    block_s : float, default=300.0
+    block_s : float, default=60.0
         How much is read and filtered at once, in seconds; bounds the memory, changes no prediction.
     tell : callable or None, default=None
         Is given each channel that turns bad or good again, with its sample in the recording, if channels are judged.
@@ -91,7 +92,9 @@ def score_recording(
     n_samples = max(1, round(block_s * recording.signal.sfreq))
     for stretch in stretches(recording, (clock or ClockSpec()).max_fill_s):
         judge.restart()
-        blocks = read_blocks(recording, rows, stretch, n_samples)
+        running.reset()
+        read = ahead(read_blocks(recording, rows, stretch, n_samples))
+        blocks = ahead(running.process(data, filled) for data, filled in read)
         if isinstance(engine, StatefulEngine):
             predictions += _follow_stretch(blocks, stretch, running, engine, judge, len(predictions))
         else:
@@ -160,27 +163,26 @@ def _joined_gaps(gaps: tuple[tuple[int, int], ...]) -> list[tuple[int, int]]:
 
 
 def _score_stretch(
-    blocks: Iterator[tuple[np.ndarray, np.ndarray]],
+    blocks: Iterator[Block],
     stretch: Stretch,
     pipeline: Pipeline,
     engine: Engine,
     judge: Decision,
     n_before: int,
 ) -> list[Prediction]:
-    pipeline.reset()
     n, lead = pipeline.window_frames, pipeline.lead_frames
+    n_batch = GPU_BATCH if isinstance(engine, WarmEngine) else 1
     warmup = int(np.ceil(pipeline.warmup_s * pipeline.signal_in.sfreq))
     predictions: list[Prediction] = []
     held: Block | None = None
     dropped = 0  # columns before those that are held
     due = 0  # first column of the next window
-    for data, filled in blocks:
-        block = pipeline.process(data, filled)
+    for block in blocks:
         held = block if held is None else _join(held, block)
         columns = held.data.astype(np.float32)
         starts = np.arange(due - dropped, columns.shape[-1] - n + 1, pipeline.hop_frames)
-        for first in range(0, len(starts), BATCH):
-            batch_starts = starts[first : first + BATCH]
+        for first in range(0, len(starts), n_batch):
+            batch_starts = starts[first : first + n_batch]
             logits = engine(np.ascontiguousarray(windows_at(columns, batch_starts, n)))
             for start, row in zip(batch_starts, logits, strict=True):
                 seen = slice(max(0, start - lead), start + n)
@@ -197,7 +199,7 @@ def _score_stretch(
 
 
 def _follow_stretch(
-    blocks: Iterator[tuple[np.ndarray, np.ndarray]],
+    blocks: Iterator[Block],
     stretch: Stretch,
     pipeline: Pipeline,
     engine: StatefulEngine,
@@ -205,7 +207,6 @@ def _follow_stretch(
     n_before: int,
 ) -> list[Prediction]:
     """Score a stretch with a network with state: a prediction every hop, on the grid of the ends of windows."""
-    pipeline.reset()
     n, lead, hop = pipeline.window_frames, pipeline.lead_frames, pipeline.hop_frames
     warmup = int(np.ceil(pipeline.warmup_s * pipeline.signal_in.sfreq))
     predictions: list[Prediction] = []
@@ -213,8 +214,7 @@ def _follow_stretch(
     known: Block | None = None  # what is known of the last columns; their data were used up
     n_columns = 0
     settled_from: int | None = None
-    for data, filled in blocks:
-        block = pipeline.process(data, filled)
+    for block in blocks:
         if block.data.shape[-1] == 0:
             continue
         logits, state = engine.along(block.data.astype(np.float32), state)

@@ -15,7 +15,8 @@ from bci.stages.base import Stage
 
 MAX_FFT = 1 << 20
 
-BLOCK_FRAMES = 256  # a whole recording is cut into blocks of frames, so that memory does not grow with it
+BLOCK_VALUES = 1 << 16
+"""Samples of frames that are transformed at once: half a MiB, so that each step finds the one before in the cache."""
 
 
 class FrameSpec(Protocol):
@@ -101,8 +102,9 @@ class SpectrumStage(Stage):
             features[:] = self._features(joined[:, None, self._skip : self._skip + spec.win_length])
         elif n_frames:
             frames = sliding_window_view(joined[:, self._skip :], spec.win_length, axis=-1)[:, :: spec.hop_length]
-            for start in range(0, n_frames, BLOCK_FRAMES):
-                stop = min(start + BLOCK_FRAMES, n_frames)
+            n_block = max(1, BLOCK_VALUES // (len(x) * spec.win_length))
+            for start in range(0, n_frames, n_block):
+                stop = min(start + n_block, n_frames)
                 features[..., start:stop] = self._features(frames[:, start:stop])
         used = self._skip + n_frames * spec.hop_length
         self._tail = joined[:, used:].copy()

@@ -12,7 +12,7 @@ from scipy.signal import ShortTimeFFT, butter, get_window, sosfilt
 from bci.chunk import Signal
 from bci.stages.filters import Bandpass
 from bci.stages.logmel import LogMel
-from bci.stages.spectrum import BLOCK_FRAMES
+from bci.stages.spectrum import BLOCK_VALUES
 from models.logmel import LogMelFrontEnd
 from tests.bci.cuts import ones, random_with_zeros, split
 
@@ -174,9 +174,10 @@ def test_a_frame_sees_its_window_and_nothing_later(recipe):
 
 def test_long_streams_are_cut_into_blocks_without_a_seam():
     sfreq, spec = RECIPES["fast"]
-    x = noise(20 * (2 * BLOCK_FRAMES + 7) + 256)
+    n_block = BLOCK_VALUES // (3 * 256)  # three channels, frames of 256
+    x = noise(20 * (2 * n_block + 7) + 256)
     whole = run(spec, sfreq, x)
-    assert whole.shape[-1] > 2 * BLOCK_FRAMES
+    assert whole.shape[-1] > 2 * n_block
     np.testing.assert_allclose(run(spec, sfreq, x, ones(x.shape[-1])), whole, rtol=1e-12, atol=1e-12)
 
 

@@ -16,7 +16,7 @@ from bci.pipeline import PipelineSpec, Window
 from bci.sources.file_source import FileSource
 from bci.stages.filters import Highpass
 from bci.stages.resample import Resample
-from offline.score import BATCH, NO_LEDGER, Stretch, read_blocks, score_recording, stretches
+from offline.score import GPU_BATCH, NO_LEDGER, Stretch, read_blocks, score_recording, stretches
 from tests.bundles import mel_pipeline, noise, raw_pipeline
 
 SIGNAL = Signal(128.0, ("C3", "Cz", "C4"))
@@ -164,7 +164,7 @@ def test_an_engine_may_use_its_output_again():
     """A fixed buffer of an engine must not show through earlier predictions."""
 
     class Reusing(Means):
-        out = np.zeros((BATCH, 3), np.float32)
+        out = np.zeros((GPU_BATCH, 3), np.float32)
 
         def __call__(self, batch):
             self.out[: len(batch)] = super().__call__(batch)
@@ -191,12 +191,20 @@ def test_the_limit_of_filling_is_the_clocks():
     assert any(p.last_sample == 705 + 127 for p in split)
 
 
-def test_the_network_runs_in_batches():
+def test_a_gpu_gets_batches_and_a_processor_single_windows():
     """A long recording is not one batch: memory does not grow with it."""
-    engine = Means()
+
+    class OnGpu(Means):
+        def keep_warm(self):
+            """What engines on a GPU have."""
+
     spec = PipelineSpec(SIGNAL, (Highpass(1.0),), Window(0.5, 0.125))
-    predictions = score_recording(Memory(noise(SIGNAL, 20.0)), spec, engine, DECISION)
-    assert engine.sizes == [BATCH] * (len(predictions) // BATCH) + [len(predictions) % BATCH]
+    alone, together = Means(), OnGpu()
+    found = [score_recording(Memory(noise(SIGNAL, 20.0)), spec, engine, DECISION) for engine in (alone, together)]
+    n = len(found[0])
+    assert alone.sizes == [1] * n
+    assert together.sizes == [GPU_BATCH] * (n // GPU_BATCH) + [n % GPU_BATCH]
+    np.testing.assert_allclose([p.logits for p in found[0]], [p.logits for p in found[1]], rtol=1e-6)
 
 
 def test_channels_are_taken_by_name():
