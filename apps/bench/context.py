@@ -8,13 +8,13 @@ from collections.abc import Callable
 import numpy as np
 
 from apps.bench.networks import FRAME_HZ, N_CHANNELS, N_MELS, key_of, mflop, network, windows
-from apps.bench.report import TIMES, Chart, Column, Report, Row, Table, Value, numbers, times
+from apps.bench.report import CPU, TIMES, Chart, Column, Report, Row, Table, Value, numbers, times
 from apps.bench.timing import in_turn
 
 CONTEXTS_S = (10.0, 50.0, 600.0)
 HOP_FRAMES = 4
 STATE, WINDOWED = "mel_tcn with state", "mel_cnn by windows"
-COLUMNS = (Column("context", "s"), Column("network"), *TIMES, Column("MFLOP"), Column("input", "MB"))
+COLUMNS = (Column("context", "s"), Column("network"), *TIMES, CPU, Column("MFLOP"), Column("input", "MB"))
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -15,7 +15,7 @@ import numpy as np
 
 from apps.bench import candidates, gpu
 from apps.bench.networks import REFERENCE, key_of, mflop, network, windows
-from apps.bench.report import TIMES, Chart, Column, Report, Row, Table, Value, joined, numbers, times, whole
+from apps.bench.report import CPU, TIMES, Chart, Column, Report, Row, Table, Value, joined, numbers, times, whole
 from apps.bench.timing import in_turn
 from bci.engines.catalog import CATALOG, PRECISIONS, EngineKind
 from bci.errors import EngineError, ParityError, UsageError
@@ -30,6 +30,7 @@ BATCHES = (1.0, 8.0, 64.0)
 COLUMNS = (
     Column("batch"),
     *TIMES,
+    CPU,
     Column("window", "µs"),
     Column("build", "s"),
     Column("load", "s"),
@@ -40,8 +41,8 @@ COLUMNS = (
     Column("allocated", "B"),
 )
 NOTES = (
-    "window: median for one window. build: with an empty cache; load: again, with what is kept. "
-    "rate: arithmetic of the network over the median.",
+    "window: for one window, processor time (GPU: the clock). build: with an empty cache; load: with what is kept. "
+    "rate: arithmetic of the network over it.",
 )
 
 
@@ -133,12 +134,13 @@ def _rows(
         found = in_turn({label: partial(call, batch) for label, (call, _) in built.items()}, args.seconds)
         for label, latencies in found.items():
             call, facts = built[label]
+            window_us = 1e3 * (latencies.cpu if args.device == "cpu" else latencies.p50) / n
             values: dict[str, Value] = {
                 "batch": n,
                 **times(latencies),
-                "window": 1e3 * latencies.p50 / n,
+                "window": window_us,
                 "MFLOP": work * n,
-                "rate": work * n / latencies.p50,
+                "rate": 1e3 * work / window_us,
                 **facts,
                 **gpu.figures(call, n, before[label], args.seconds),
             }

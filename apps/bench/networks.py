@@ -6,7 +6,7 @@ import hashlib
 import inspect
 import json
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from bci.errors import UsageError
 from models import registry
@@ -57,9 +57,22 @@ def network(name: str = REFERENCE, **other: int) -> nn.Module:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(WEIGHTS_SEED)
         try:
-            return registry.build(registry.ModelSpec(name, given)).eval()
+            return _settled(registry.build(registry.ModelSpec(name, given)))
         except ValueError as error:
             raise UsageError(f"The network {name} cannot be made for 19 channels and 10 s: {error}") from error
+
+
+def _settled(net: nn.Module) -> nn.Module:
+    """Give norms the statistics of noise: without, an untrained network answers all windows alike."""
+    import torch
+
+    norms = [m for m in net.modules() if isinstance(m, torch.nn.modules.batchnorm._BatchNorm)]
+    if norms:
+        for norm in norms:
+            norm.momentum = None  # the mean over all that is seen
+        with torch.no_grad():
+            net.train()(torch.from_numpy(windows(cast("tuple[int, ...]", net.input_shape), 4)))
+    return net.eval()
 
 
 def key_of(net: nn.Module, what: Mapping[str, Any]) -> str:

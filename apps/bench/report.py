@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from apps.bench import machine
-from apps.bench.timing import Latencies
+from apps.bench.timing import Calls, Latencies
 
 Value = float | int | str | None
 """None stands for what was not measured."""
@@ -171,9 +171,14 @@ def shown(value: Value) -> str:
 TIMES = tuple(Column(key, "ms") for key in ("p50", "p99", "p99.9", "max"))
 
 
+CPU = Column("cpu", "ms")
+"""Processor time of a call, median."""
+
+
 def times(latencies: Latencies) -> dict[str, Value]:
-    """Return the values of the columns `TIMES`."""
-    return {"p50": latencies.p50, "p99": latencies.p99, "p99.9": latencies.p999, "max": latencies.max}
+    """Return the values of the columns `TIMES`, and of `CPU` if it is known."""
+    cpu: dict[str, Value] = {"cpu": latencies.cpu} if isinstance(latencies, Calls) else {}
+    return cpu | {"p50": latencies.p50, "p99": latencies.p99, "p99.9": latencies.p999, "max": latencies.max}
 
 
 def numbers(text: str) -> tuple[float, ...]:

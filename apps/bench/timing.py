@@ -30,7 +30,17 @@ class Latencies:
         return cls(len(seconds), float(p50), float(p99), float(p999), float(largest))
 
 
-def in_turn(calls: Mapping[str, Callable[[], object]], seconds: float) -> dict[str, Latencies]:
+@dataclass(frozen=True, slots=True)
+class Calls(Latencies):
+    """Latencies of calls, with the median of the processor time of all threads, in milliseconds.
+
+    On a busy machine a call waits for a core, and the processor time says what it would take on a free one.
+    """
+
+    cpu: float
+
+
+def in_turn(calls: Mapping[str, Callable[[], object]], seconds: float) -> dict[str, Calls]:
     """Measure each call again and again, in turn, so that a busy moment of the machine meets all of them.
 
     Parameters
@@ -42,27 +52,34 @@ def in_turn(calls: Mapping[str, Callable[[], object]], seconds: float) -> dict[s
 
     Returns
     -------
-    latencies : dict of str to Latencies
+    latencies : dict of str to Calls
     """
     blocks = {}
     for name, call in calls.items():
         call()
-        once = min(_spent(call, 3))
+        once = min(wall for wall, _ in _spent(call, 3))
         blocks[name] = int(np.clip(BLOCK_S / max(once, 1e-9), 1, MAX_BLOCK))
-    spent: dict[str, list[float]] = {name: [] for name in calls}
+    spent: dict[str, list[tuple[float, float]]] = {name: [] for name in calls}
     until = time.perf_counter() + seconds * len(calls)
     n_done = 0
     while n_done < MIN_BLOCKS or time.perf_counter() < until:
         for name, call in calls.items():
             spent[name] += _spent(call, blocks[name])
         n_done += 1
-    return {name: Latencies.of(np.array(times)) for name, times in spent.items()}
+    return {name: _summary(np.array(times)) for name, times in spent.items()}
 
 
-def _spent(call: Callable[[], object], n: int) -> list[float]:
+def _summary(times_s: np.ndarray) -> Calls:
+    wall = Latencies.of(times_s[:, 0])
+    return Calls(wall.n, wall.p50, wall.p99, wall.p999, wall.max, 1e3 * float(np.median(times_s[:, 1])))
+
+
+def _spent(call: Callable[[], object], n: int) -> list[tuple[float, float]]:
+    """Return the time by the clock and of the processor for each call, in seconds."""
     times = []
     for _ in range(n):
-        start = time.perf_counter()
+        cpu_s, start = time.process_time(), time.perf_counter()
         call()
-        times.append(time.perf_counter() - start)
+        end = time.perf_counter()
+        times.append((end - start, time.process_time() - cpu_s))
     return times

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from apps.bench import gpu
 from apps.bench.networks import WEIGHTS_SEED, key_of, mflop
-from apps.bench.report import TIMES, Chart, Column, Report, Row, Table, Value, joined, times
+from apps.bench.report import CPU, TIMES, Chart, Column, Report, Row, Table, Value, joined, times
 from apps.bench.timing import in_turn
 from bci.engines.catalog import CATALOG, PRECISIONS, EngineKind
 from bci.errors import EngineError, ParityError
@@ -29,6 +29,7 @@ N_IN, N_OUT, SFREQ, HOP = 74, 306, 1000.0, 20
 WIDTH, INNER, TAPS, DILATIONS = 256, 1024, 3, (1, 2, 4, 8, 16, 32)
 COLUMNS = (
     *TIMES,
+    CPU,
     Column("core", "%"),
     Column("MFLOP"),
     Column("rate", "GFLOP/s"),
@@ -114,9 +115,9 @@ def bench(args: argparse.Namespace, progress: Callable[[str], None]) -> Report:
     found = in_turn(calls, args.seconds)
     rows = []
     for label, latencies in found.items():
-        values = {**facts[label], **times(latencies), "core": 100 * latencies.p50 / HOP}
+        values = {**facts[label], **times(latencies), "core": 100 * latencies.cpu / HOP}
         if isinstance(work := facts[label].get("MFLOP"), float):
-            values["rate"] = work / latencies.p50
+            values["rate"] = work / (latencies.cpu if args.device == "cpu" else latencies.p50)
         if label in engines:
             values |= gpu.figures(engines[label], 1, before[label], args.seconds)
         rows.append(Row(label, values))

@@ -34,7 +34,7 @@ PIPELINE = PipelineSpec(
     reference_hz=10.0,
 )
 DECISION = DecisionSpec(("background", "event"))
-NETWORK_KEY = "bench-reference-2024-v1"
+NETWORK_KEY = "bench-reference-2024-v2"
 AMPLITUDE_UV = 20.0
 
 
