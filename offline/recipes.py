@@ -236,9 +236,10 @@ def recipe(task: str, model: str) -> Recipe:
     """
     if task not in TASKS:
         raise UsageError(f"No task is named {task!r}. Tasks: {', '.join(TASKS)}.")
-    if model not in RECIPES[task]:
-        raise UsageError(f"Task {task} has no model {model!r}. Models: {', '.join(RECIPES[task])}.")
-    return RECIPES[task][model]
+    models = RECIPES.get(task, {})
+    if model not in models:
+        raise UsageError(f"Task {task} has no model {model!r}. Models: {', '.join(models) or 'none'}.")
+    return models[model]
 
 
 STRONG_BASELINE: dict[str, str] = {"ssvep": "riemann"}

@@ -13,11 +13,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print the tables."""
-    from offline.datasets.registry import TASKS
+    from offline.datasets.registry import EXAMPLES, TASKS
     from offline.recipes import RECIPES
 
-    for task, row in TASKS.items():
+    for task, row in (TASKS | EXAMPLES).items():
         print(f"{task}: {row.line}")
-        for model, plan in RECIPES[task].items():
+        for model, plan in RECIPES.get(task, {}).items():
             print(f"  {model:<14}{plan.line}")
     return 0
