@@ -13,6 +13,7 @@
     │   └── Overflow               a buffer with policy ``raise`` is full
     ├── RecordingError             a file that cannot be read as a recording
     ├── AnnotationError            a file that cannot be read as events of a recording
+    ├── DownloadError              an archive that cannot be fetched
     ├── BundleError                a trained model that cannot be trusted
     │   ├── SchemaError            unknown or malformed contents
     │   └── ParityError            outputs differ from the golden run
@@ -64,6 +65,10 @@ class RecordingError(BciError):
 
 class AnnotationError(BciError):
     """A file that cannot be read as events of a recording."""
+
+
+class DownloadError(BciError):
+    """An archive, or a file of it, that cannot be fetched."""
 
 
 class BundleError(BciError):
