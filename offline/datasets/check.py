@@ -1,0 +1,239 @@
+"""Is an archive whole? Every sample is read once: what was found, what is damaged, what is there twice."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from bci.errors import BciError
+from bci.texts import printable
+from offline.datasets.base import UNKNOWN, Dataset, Problem, Session
+from offline.datasets.examples import Examples
+
+_LISTED = 64
+"""Sessions of larger archives are not listed one by one."""
+_BATCH = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What a check has found.
+
+    Parameters
+    ----------
+    lines : tuple of str
+        What is there, for a terminal.
+    problems : tuple of Problem
+        What cannot be used, is missing or damaged, or is there as two people's.
+    """
+
+    lines: tuple[str, ...]
+    problems: tuple[Problem, ...]
+
+
+def readable(dataset: Dataset, on_session: Callable[[int], None] | None = None) -> Dataset:
+    """Return the dataset without the sessions whose samples cannot be read; they are added to its problems.
+
+    Archives are opened without reading their samples, so that damage inside a file is found here.
+
+    Parameters
+    ----------
+    dataset : Dataset
+        Any.
+    on_session : callable or None, default=None
+        Called with the number of sessions done after each.
+    """
+    return _read(dataset, on_session)[0]
+
+
+def check_dataset(dataset: Dataset, on_session: Callable[[int], None] | None = None) -> Report:
+    """Read a whole archive and say what is in it.
+
+    Parameters
+    ----------
+    dataset : Dataset
+        As it was opened.
+    on_session : callable or None, default=None
+        Called with the number of sessions done after each.
+
+    Returns
+    -------
+    report : Report
+        Recordings that two people are said to have made are problems; that one person has twice is told.
+    """
+    left, n_invalid = _read(dataset, on_session)
+    of_one, of_several = _twice({s.name: (s.sha256, s.subject) for s in left.sessions})
+    shared = [Problem(_path(left, names[0]), _shared(names, subjects)) for names, subjects in of_several]
+    lines = [
+        f"{len(left.sessions)} sessions of {len(left.subjects)} subjects",
+        *_signals(left.sessions),
+        *_classes(left),
+        *_parts(left.sessions),
+    ]
+    if len(left.sessions) <= _LISTED:
+        lines += [f"  {_session_line(session, left.classes, n_invalid[session.name])}" for session in left.sessions]
+    elif any(n_invalid.values()):
+        n = sum(1 for count in n_invalid.values() if count)
+        lines.append(f"samples that are not finite: in {n} sessions")
+    lines += [f"the same samples twice, of one subject: {', '.join(names)}" for names in of_one]
+    return Report(tuple(map(printable_line, lines)), (*left.problems, *shared))
+
+
+def check_examples(examples: Examples, on_done: Callable[[int], None] | None = None) -> Report:
+    """Read all examples of an archive and say what is in it.
+
+    Parameters
+    ----------
+    examples : Examples
+        As they were opened.
+    on_done : callable or None, default=None
+        Called with the number of examples done.
+
+    Returns
+    -------
+    report : Report
+        Examples with numbers that are not finite, examples of two people that are the same, and people in two folds of
+        the archive are problems.
+    """
+    problems = list(examples.problems)
+    hashes: dict[str, tuple[str, str]] = {}
+    for start in range(0, len(examples), _BATCH):
+        for index in range(start, min(start + _BATCH, len(examples))):
+            if not np.isfinite(examples.read(np.array([index]))).all():
+                reason = f"Example {index} (fold {examples.folds[index]}) must hold finite numbers, it does not."
+                problems.append(Problem(examples.path, reason))
+            hashes[str(index)] = examples.sha256(index), examples.subjects[index]
+        if on_done is not None:
+            on_done(min(start + _BATCH, len(examples)))
+    of_one, of_several = _twice(hashes)
+    problems += [Problem(examples.path, _shared(names, subjects)) for names, subjects in of_several]
+    folds: dict[str, set[int]] = defaultdict(set)
+    for subject, fold in zip(examples.subjects, examples.folds.tolist(), strict=True):
+        folds[subject].add(fold)
+    problems += [
+        Problem(examples.path, f"A subject must be in one fold, {subject} is in {', '.join(map(str, sorted(where)))}.")
+        for subject, where in folds.items()
+        if len(where) > 1
+    ]
+    lines = [
+        f"{len(examples)} examples of {len(folds)} subjects in {len(np.unique(examples.folds))} folds",
+        f"{' by '.join(map(str, examples.shape))} ({' by '.join(examples.axes)})",
+    ]
+    for label, name in enumerate(examples.classes):
+        of_class = np.flatnonzero(examples.labels == label)
+        lines.append(f"{name}: {len(of_class)} of {len({examples.subjects[i] for i in of_class})} subjects")
+    lines += [f"the same numbers twice, of one subject: examples {', '.join(names)}" for names in of_one]
+    return Report(tuple(map(printable_line, lines)), tuple(problems))
+
+
+def printable_line(text: str) -> str:
+    """Return a line safe to print; names in it come from files."""
+    return printable(text, 4000)
+
+
+def _read(dataset: Dataset, on_session: Callable[[int], None] | None) -> tuple[Dataset, dict[str, int]]:
+    """Return what can be read, and how many samples of each session are not finite."""
+    kept: list[Session] = []
+    problems = list(dataset.problems)
+    n_invalid: dict[str, int] = {}
+    for number, session in enumerate(dataset.sessions, start=1):
+        counted = _Counted(session)
+        try:
+            replace(session, read=counted).sha256  # noqa: B018  # reads every sample
+            kept.append(session)
+            n_invalid[session.name] = counted.n_invalid
+        except BciError as error:
+            problems.append(Problem(session.path, str(error)))
+        if on_session is not None:
+            on_session(number)
+    return replace(dataset, sessions=tuple(kept), problems=tuple(problems)), n_invalid
+
+
+class _Counted:
+    """Reads a session and counts the samples with a value that is not finite."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self.n_invalid = 0
+
+    def __call__(self, start: int = 0, stop: int | None = None) -> np.ndarray:
+        data = self._session.read(start, stop)
+        self.n_invalid += int((~np.isfinite(data)).any(axis=0).sum())
+        return data
+
+
+def _twice(hashes: Mapping[str, tuple[str, str]]) -> tuple[list[list[str]], list[tuple[list[str], list[str]]]]:
+    """Return the groups with the same hash: of one subject, and of several with their subjects."""
+    groups: dict[str, list[str]] = defaultdict(list)
+    for name, (sha256, _) in hashes.items():
+        groups[sha256].append(name)
+    of_one: list[list[str]] = []
+    of_several: list[tuple[list[str], list[str]]] = []
+    for names in groups.values():
+        subjects = sorted({hashes[name][1] for name in names})
+        if len(subjects) > 1:
+            of_several.append((names, subjects))
+        elif len(names) > 1:
+            of_one.append(names)
+    return of_one, of_several
+
+
+def _shared(names: Sequence[str], subjects: Sequence[str]) -> str:
+    return (
+        f"Samples must be of one subject, those of {', '.join(names)} are the same and of {', '.join(subjects)}. "
+        "Leave one out, or correct whose it is."
+    )
+
+
+def _path(dataset: Dataset, name: str) -> Path:
+    return next(session.path for session in dataset.sessions if session.name == name)
+
+
+def _signals(sessions: Sequence[Session]) -> list[str]:
+    counts: dict[str, int] = defaultdict(int)
+    for session in sessions:
+        signal = session.signal
+        counts[f"{signal.n_channels} channels at {signal.sfreq:g} Hz in {signal.unit}: {', '.join(signal.names)}"] += 1
+    if len(counts) == 1:
+        return list(counts)
+    return [f"{text} ({n} sessions)" for text, n in counts.items()]
+
+
+def _classes(dataset: Dataset) -> list[str]:
+    """Return one line for each class: stretches, time and people."""
+    n: dict[int, int] = defaultdict(int)
+    seconds: dict[int, float] = defaultdict(float)
+    subjects: dict[int, set[str]] = defaultdict(set)
+    n_voted = 0
+    for session in dataset.sessions:
+        for stretch in session.stretches:
+            n[stretch.label] += 1
+            seconds[stretch.label] += (stretch.stop - stretch.start) / session.signal.sfreq
+            subjects[stretch.label].add(session.subject)
+            n_voted += stretch.votes is not None
+    names = dict(enumerate(dataset.classes)) | ({UNKNOWN: "not labelled"} if UNKNOWN in n else {})
+    lines = [
+        f"{name}: {n[label]} stretches, {seconds[label]:.0f} s, of {len(subjects[label])} subjects"
+        for label, name in names.items()
+    ]
+    return [*lines, f"{n_voted} stretches with votes"] if n_voted else lines
+
+
+def _parts(sessions: Sequence[Session]) -> list[str]:
+    parts = sorted({session.part for session in sessions if session.part})
+    return [
+        f"part {part}: {sum(s.part == part for s in sessions)} sessions of "
+        f"{len({s.subject for s in sessions if s.part == part})} subjects"
+        for part in parts
+    ]
+
+
+def _session_line(session: Session, classes: Sequence[str], n_invalid: int) -> str:
+    labels = [stretch.label for stretch in session.stretches]
+    shown = ", ".join(f"{name} {labels.count(i)}" for i, name in enumerate(classes))
+    share = f"; {n_invalid / session.n_samples:.2%} of samples not finite" if n_invalid else ""
+    return f"{session.name}: {session.n_samples / session.signal.sfreq:.0f} s; {shown}{share}"
