@@ -13,6 +13,7 @@ from bci.errors import UsageError
 from bci.pipeline import Pipeline
 from bci.sinks.base import SessionInfo
 from bci.sinks.lsl_sink import MAX_BACKLOG_S, let_leave
+from bci.stages.logmel import LogMel
 
 ITEMS = ("signal", "features")
 
@@ -63,6 +64,8 @@ class SignalSink:
             "signal": sum(stage.delay_s(pipeline.spec.reference_hz) for stage in pipeline.stages[:n_plain]),
             "features": pipeline.delay_s(),
         }
+        bands = (stage.centres_hz for stage in pipeline.spec.stages if isinstance(stage, LogMel))
+        self._centres_hz = {"features": next(bands, np.empty(0))}
         self._tap = pipeline.tap_after(n_plain)
         self._outlets: dict[str, Any] = {}
 
@@ -71,7 +74,8 @@ class SignalSink:
         signals = {"signal": self._tap.signal, "features": self._features}
         kinds = {"signal": "EEG", "features": "Features"}
         for item in self._items:
-            self._outlets[item] = _outlet(item, kinds[item], signals[item], self._delay_s[item], info)
+            centres_hz = self._centres_hz.get(item, np.empty(0))
+            self._outlets[item] = _outlet(item, kinds[item], signals[item], self._delay_s[item], info, centres_hz)
 
     def publish(self, chunk: Chunk) -> None:
         """Publish what the pipeline made of `chunk`, its last input; stamps are the times of the last sample used."""
@@ -97,17 +101,20 @@ def labels(signal: Signal) -> list[str]:
     return [f"{name}@mel{i:0{width}d}" for name in signal.names for i in range(signal.n_features)]
 
 
-def _outlet(item: str, kind: str, signal: Signal, delay_s: float, info: SessionInfo) -> Any:
+def _outlet(item: str, kind: str, signal: Signal, delay_s: float, info: SessionInfo, centres_hz: np.ndarray) -> Any:
     names = labels(signal)
+    centres = list(centres_hz) * signal.n_channels if len(centres_hz) == signal.n_features else []
     name = f"{info.name}-{item}"
     described = pylsl.StreamInfo(
         name, kind, len(names), signal.sfreq, pylsl.cf_float32, f"{name}-{info.bundle_sha256[:16]}"
     )
     channels = described.desc().append_child("channels")
-    for label in names:
+    for i, label in enumerate(names):
         channel = channels.append_child("channel")
         channel.append_child_value("label", label)
         channel.append_child_value("unit", signal.unit)
+        if centres:
+            channel.append_child_value("centre_hz", f"{centres[i]:.3f}")
     decoder = described.desc().append_child("decoder")
     for key, value in (
         ("name", info.name),

@@ -49,6 +49,8 @@ class LslOutlets:
     first_sample : int
         Number in the feed of the first sample that is sent, for the description. A consumer counts from there: its
         sample 0 is this one, unless it comes late, and later samples keep their distance until a loop or a seek.
+    positions_mm : ndarray, shape (n_channels, 3), or None, default=None
+        Where the sensors are, for the description; nothing is said of those that are NaN.
     """
 
     def __init__(
@@ -60,16 +62,22 @@ class LslOutlets:
         speed: float,
         n_samples: int | None,
         first_sample: int,
+        positions_mm: np.ndarray | None = None,
     ):
         kind = "MEG" if all(unit != "uV" for unit in feed.units) else "EEG"
         signal = feed.signal
         info = pylsl.StreamInfo(name, kind, signal.n_channels, signal.sfreq, "float32", source_id)
         channels = info.desc().append_child("channels")
-        for label, channel_type, unit in zip(signal.names, feed.types, feed.units, strict=True):
+        places = np.full((signal.n_channels, 3), np.nan) if positions_mm is None else positions_mm
+        for label, channel_type, unit, place in zip(signal.names, feed.types, feed.units, places, strict=True):
             channel = channels.append_child("channel")
             channel.append_child_value("label", label)
             channel.append_child_value("type", channel_type)
             channel.append_child_value("unit", unit)
+            if np.isfinite(place).all():
+                location = channel.append_child("location")
+                for axis, mm in zip("XYZ", place, strict=True):
+                    location.append_child_value(axis, f"{mm:.3f}")
         replay = info.desc().append_child("replay")
         replay.append_child_value("speed", f"{speed:.17g}")
         replay.append_child_value("file", file)

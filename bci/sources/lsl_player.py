@@ -88,7 +88,8 @@ def lsl_player(
     source_id = "bci-" + hashlib.sha256(f"{name}:{identity}".encode()).hexdigest()[:16]
     first = _first_recorded(feed, start)
     if faults is None or not faults.faults:
-        outlets = LslOutlets(feed, name, source_id, file, settings.speed, stop - start, first)
+        places = getattr(feed, "positions_mm", None)  # a recording may know them, a simulation does not
+        outlets = LslOutlets(feed, name, source_id, file, settings.speed, stop - start, first, places)
         return Player(feed, outlets, settings, clock=pylsl.local_clock)
     plan = FaultPlan(faults.faults, feed.signal, faults.seed, None if settings.loop else stop - start)
     speed, n_samples = settings.speed, stop - start if plan.exact else None

@@ -69,6 +69,8 @@ class Recording:
         Rate, channel names and unit.
     types, units : tuple of str
         Type (MNE's word) and unit (``uV``, ``fT`` or ``fT/cm``) of each channel.
+    positions_mm : ndarray of float64, shape (n_channels, 3)
+        Where the sensors are: to the right, to the front, up, in mm; NaN where the file does not say.
     n_samples : int
         Length of the recording, gaps included.
     annotations : tuple of Annotation
@@ -93,6 +95,7 @@ class Recording:
         self.signal = Signal(sfreq, tuple(raw.ch_names[i] for i in picks), common_unit(units))
         self.types = tuple(kinds)
         self.units = units
+        self.positions_mm = _positions_mm(raw, picks)
         self.n_samples = int(raw.n_times)
         date = raw.info["meas_date"]  # of sample 0; the first in the file may come later
         self.started: datetime | None = None if date is None else date + timedelta(seconds=float(raw.first_time))
@@ -330,6 +333,12 @@ def _annotations(path: Path, raw: Any) -> tuple[Annotation, ...]:
 
 def _is_gap(note: Annotation) -> bool:
     return note.description.upper().startswith("BAD_ACQ_SKIP")
+
+
+def _positions_mm(raw: Any, picks: np.ndarray) -> np.ndarray:
+    places = np.array([raw.info["chs"][i]["loc"][:3] for i in picks], float).reshape(len(picks), 3) * 1e3
+    places[~(np.isfinite(places).all(axis=1) & places.any(axis=1))] = np.nan  # files without places have zeros
+    return places
 
 
 def _gaps(annotations: tuple[Annotation, ...], sfreq: float, n_samples: int) -> tuple[tuple[int, int], ...]:

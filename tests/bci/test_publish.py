@@ -126,6 +126,14 @@ def test_features_are_named_channel_by_channel():
     assert (many[0], many[-1]) == ("C3@mel000", "C3@mel127")
 
 
+def test_a_band_is_called_by_its_peak():
+    """A sine at the centre of a band is loudest there."""
+    spec = LogMel(n_fft=256, win_length=256, hop_length=16, n_mels=12, low_hz=1.0, high_hz=40.0)
+    for band in (3, 7, 11):
+        sine = 100 * np.sin(2 * np.pi * spec.centres_hz[band] * np.arange(1280) / SIGNAL.sfreq)
+        assert spec.build(Signal(128.0, ("C3",))).process(sine[None])[0, :, -1].argmax() == band
+
+
 class Script:
     """A source that delivers one chunk, waits until the test listens, and stays until the test has heard all.
 
@@ -250,6 +258,8 @@ def test_listeners_get_the_pipelines_own_signal_and_features(name, sizes):
     assert listeners["pub-signal"].described() == [(label, "uV") for label in plain.names]
     described = listeners["pub-features"].described()
     assert described == [(f"{label}@mel{i:02d}", "dB") for label in plain.names for i in range(12)]
+    band = features.desc().child("channels").child("channel").next_sibling("channel")
+    assert float(band.child_value("centre_hz")) == pytest.approx(LOG_MEL.centres_hz[1], abs=1e-3)
     decoder = features.desc().child("decoder")
     assert (decoder.child_value("name"), decoder.child_value("stream")) == ("pub", "script")
     assert float(decoder.child_value("delay_s")) == pipeline.delay_s()
