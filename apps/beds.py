@@ -21,6 +21,7 @@ from apps.session_options import Choices, session_choices
 if TYPE_CHECKING:
     from bci.beds import Bed
     from bci.serving import Served
+    from bci.sources.lsl_arrivals import Arrival
 
 LOOK_EVERY_S = 0.5  # for streams that have come, and for the end
 
@@ -67,6 +68,7 @@ class _Ward:
         self._refused: list[str] = []  # streams that got no bed
         self._admissions: dict[str, _Admission] = {}
         self._published: list[str] = []
+        self._waiting: dict[str, Arrival] = {}  # streams that came while one like them had a session
         self._standby: Served | None = None
         self._stopped = threading.Event()
 
@@ -130,35 +132,44 @@ class _Ward:
 
     def _look(self, served: Served) -> None:
         """Begin a session for each stream that comes, until the duration has passed or a signal comes."""
-        from bci.errors import BciError
         from bci.sources.lsl_arrivals import Arrivals
-        from bci.texts import visible
 
         arrivals = Arrivals(self._args.all_streams)
         until = time.monotonic() + (self._args.duration or float("inf"))
         while not self._stopped.is_set() and time.monotonic() < until:
-            for arrival in arrivals.new(self._published):
-                name = self._free_name(arrival.name, arrival.query)
-                if name is None:  # its session waits for it
-                    continue
-                try:
-                    admission = _admit(self._args, name, arrival.query, len(self._admissions))
-                    admission.outputs.check(served.bundle.decision)
-                    self._begin(admission, served)
-                except BciError as error:
-                    self._refused.append(name)
-                    print(f"{visible(name)}: error: {visible(str(error))}", flush=True)
+            for arrival in (*self._free(), *arrivals.new(self._published)):
+                if any(admission.query == arrival.query for admission in self._occupied()):
+                    self._waiting[arrival.query] = arrival  # its session looks for it
+                else:
+                    self._receive(arrival, served)
             self._stopped.wait(min(LOOK_EVERY_S, max(0.0, until - time.monotonic())))
 
-    def _free_name(self, name: str, query: str) -> str | None:
-        """Return a name that no other stream has; None for a stream that has a bed which is running."""
-        running = {bed.name for bed in self._beds.all if bed.running}
-        if any(self._admissions[bed].query == query for bed in running):
-            return None
-        n, free = 1, name
-        while free in self._admissions:
-            n, free = n + 1, f"{name}-{n + 1}"
-        return free
+    def _occupied(self) -> list[_Admission]:
+        """Return what is being decoded."""
+        return [self._admissions[bed.name] for bed in self._beds.all if bed.running]
+
+    def _free(self) -> list[Arrival]:
+        """Return streams that came back when their session had just given up."""
+        occupied = {admission.query for admission in self._occupied()}
+        over = [query for query in self._waiting if query not in occupied]
+        failed = {self._admissions[bed.name].query for bed in self._beds.all if bed.error}
+        return [arrival for query in over if (arrival := self._waiting.pop(query)).query in failed]
+
+    def _receive(self, arrival: Arrival, served: Served) -> None:
+        """Begin a session for a stream, under a name that no other has had; say why if that cannot be."""
+        from bci.errors import BciError
+        from bci.texts import visible
+
+        n, name = 1, arrival.name
+        while name in self._admissions:
+            n, name = n + 1, f"{arrival.name}-{n + 1}"
+        try:
+            admission = _admit(self._args, name, arrival.query, len(self._admissions))
+            admission.outputs.check(served.bundle.decision)
+            self._begin(admission, served)
+        except BciError as error:
+            self._refused.append(name)
+            print(f"{visible(name)}: error: {visible(str(error))}", flush=True)
 
     def _begin(self, admission: _Admission, served: Served) -> None:
         from bci.sources.lsl_source import LslSource

@@ -195,6 +195,8 @@ def test_streams_of_a_type_come_and_go(model, tmp_path):
             told(run, "other: error: The model needs channels that the stream lacks: C3, Cz, C4.")
             appears("second-pred")
         told(run, "second: error: The session has ended early.")
+        stack.enter_context(Sender("second", kind=kind))  # it comes back after its session has given up
+        appears("second-2-pred")
         first = tmp_path / "first_of_all.jsonl"
         until(lambda: first.exists() and len(of_kind(first, "prediction")) > 3)
         run.send_signal(signal.SIGTERM)
@@ -203,7 +205,7 @@ def test_streams_of_a_type_come_and_go(model, tmp_path):
     assert "first/of all: ended: stopped." in rest
     (last,) = [line for line in err.splitlines() if "ERR|" not in line]  # liblsl tells of what is lost
     assert last == (
-        "bci: error: All 3 streams must be decoded to their end, 2 got an error: other, second. "
+        "bci: error: All 4 streams must be decoded to their end, 2 got an error: other, second. "
         "Their lines above say why."
     )
     samples = [p["last_sample"] for p in of_kind(first, "prediction")]
