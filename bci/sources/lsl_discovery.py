@@ -142,7 +142,7 @@ def same_stream(query: str, info: pylsl.StreamInfo) -> tuple[tuple[str, str], ..
 class Search:
     """Looks for streams in the background, so that opening one need not wait until others have had time to answer.
 
-    A stream that answers over several network cards is one stream: liblsl knows it by its uid. An answer that does not
+    A stream that answers over several network cards is one stream, known by its uid. An answer that does not
     have the properties that were asked for is ignored: anybody on the network can answer anything.
 
     Parameters
@@ -159,11 +159,12 @@ class Search:
         self._resolver = pylsl.ContinuousResolver(pred=_condition(self._terms))
 
     def _answers(self, known: Collection[str] = ()) -> list[pylsl.StreamInfo]:
-        """Return the streams that are asked for, without those whose ``uid`` is known."""
+        """Return the streams that are asked for, each once, without those whose ``uid`` is known."""
+        answers = {info.uid(): info for info in _readable(self._resolver)}
         return [
             info
-            for info in _readable(self._resolver)
-            if info.uid() not in known and all(_has(info, key, value) for key, value in self._terms)
+            for uid, info in answers.items()
+            if uid not in known and all(_has(info, key, value) for key, value in self._terms)
         ]
 
     def first(self, timeout_s: float) -> pylsl.StreamInfo:

@@ -6,6 +6,7 @@ import json
 import re
 import subprocess
 
+import pylsl
 import pytest
 
 from bci.errors import ChannelMismatch, StreamError, StreamNotFound, UsageError
@@ -65,6 +66,17 @@ def test_two_streams_of_one_name_are_both_listed():
     with opened("source_id=right") as (_, info):
         assert info.source_id == "right"
     assert len(two) == 2
+
+
+@pytest.mark.lsl
+def test_a_stream_that_answers_over_several_network_cards_is_one(monkeypatch):
+    """Each card brings an answer of its own, under another address."""
+    name = next(names)
+    there, results = outlet(name, source_id="amp"), pylsl.ContinuousResolver.results
+    monkeypatch.setattr(pylsl.ContinuousResolver, "results", lambda resolver: 3 * results(resolver))
+    with opened(name) as (_, info):
+        assert info.source_id == "amp"
+    del there
 
 
 @pytest.mark.lsl
