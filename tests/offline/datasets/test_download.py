@@ -73,7 +73,7 @@ def archive():
     """A server, and its address as ``archive.url``."""
     served = Archive()
     server = ThreadingHTTPServer(("127.0.0.1", 0), served.handler())
-    thread = threading.Thread(target=server.serve_forever)
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
     thread.start()
     served.url = f"http://127.0.0.1:{server.server_port}/a/"
     yield served

@@ -7,6 +7,7 @@ import pytest
 
 from bci.chunk import Signal
 from bci.errors import RecordingError, SpecError
+from bci.sources.recording import open_recording
 from bci.stages.montages import DOUBLE_BANANA, TEN_TWENTY_19
 from offline.datasets.normalise import normaliser
 
@@ -119,3 +120,27 @@ def test_a_montage_and_a_rate_that_cannot_be():
         normaliser(Signal(255.123, TEN_TWENTY_19), 10, "average")
     with pytest.raises(RecordingError, match=r"must lie in \[0, 10\), got \[5, 11\)"):
         normaliser(Signal(256.0, TEN_TWENTY_19), 10, "average").read(_reader(np.zeros((19, 10))), 5, 11)
+
+
+@pytest.mark.real
+def test_real_headers_come_into_one_form(data_dir):
+    """64 electrodes with dots in their names at 160 Hz; 19 and an EKG at 200 Hz; eyes closed give alpha at the back."""
+    alpha = {}
+    for path in (
+        data_dir / "eegmmidb" / "S001R01.edf",
+        data_dir / "eegmmidb" / "S001R02.edf",
+        data_dir / "icu-background" / "epoch-1_start-00388s_eeg.edf",
+    ):
+        recording = open_recording(path)
+        made = normaliser(recording.signal, recording.n_samples, "average")
+        whole = made.read(recording.read)
+        assert made.signal == Signal(256.0, TEN_TWENTY_19)
+        assert abs(whole.shape[1] / 256 - recording.duration_s) < 1 / 256
+        np.testing.assert_array_equal(made.read(recording.read, 5000, 5100), whole[:, 5000:5100])
+        np.testing.assert_allclose(whole.sum(axis=0), 0, atol=0.05)
+        power = np.abs(np.fft.rfft(whole[:, : 55 * 256] * np.hanning(55 * 256))) ** 2
+        hz = np.fft.rfftfreq(55 * 256, 1 / 256)
+        occipital = power[[TEN_TWENTY_19.index("O1"), TEN_TWENTY_19.index("O2")]].mean(axis=0)
+        alpha[path.stem] = occipital[(hz > 8) & (hz < 13)].mean() / occipital[(hz > 14) & (hz < 30)].mean()
+        recording.close()
+    assert alpha["S001R02"] > 2 * alpha["S001R01"]
