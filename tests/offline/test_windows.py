@@ -17,7 +17,7 @@ from bci.stages.resample import Resample
 from bci.stages.scale import RobustScale
 from offline.datasets.base import Session, Stretch
 from offline.fit import fit_stages
-from offline.windows import WindowSet, cut_sessions, require_windows, session_windows
+from offline.windows import SessionWindows, WindowSet, cut_sessions, require_windows, session_windows
 
 SIGNAL = Signal(256.0, ("Oz", "O1"))
 STAGES = {
@@ -97,3 +97,25 @@ def test_a_check_of_the_windows_reads_nothing():
     require_windows(PipelineSpec(SIGNAL, (), Window(4.5, 1.0)), [unread])
     with pytest.raises(SpecError, match=r"window of 5 s must fit into every labelled stretch"):
         require_windows(PipelineSpec(SIGNAL, (), Window(5.0, 1.0)), [unread])
+
+
+def test_a_window_longer_than_its_stretch_contains_it_and_stays_in_its_context():
+    """Votes for the centre 10 s of 50 s: the window may move as far as the context lets it."""
+    labelled = Stretch(400, 500, 1, votes=(1.0, 3.0), context=200)
+    recording = replace(session(), n_samples=1000, stretches=(labelled,), read=lambda: np.zeros((2, 1000), np.float32))
+    windows = session_windows(PipelineSpec(SIGNAL, (), Window(300 / 256, 1.0)).build(), recording)
+    # of 300 samples: from 200 to 500 up to 400 to 700
+    assert (windows.first.tolist(), windows.last.tolist()) == ([200], [400])
+    np.testing.assert_array_equal(windows.votes, [[1.0, 3.0]])
+    whole = session_windows(PipelineSpec(SIGNAL, (), Window(500 / 256, 1.0)).build(), recording)
+    assert (whole.first.tolist(), whole.last.tolist()) == ([200], [200])
+    with pytest.raises(SpecError, match=r"must fit into every labelled stretch, .* has one of 1\.95"):
+        session_windows(PipelineSpec(SIGNAL, (), Window(501 / 256, 1.0)).build(), recording)
+
+
+def test_votes_of_some_sessions_are_none_of_others():
+    data, at = np.zeros((1, 8), np.float32), np.array([0])
+    voted = SessionWindows(data, at, at, np.array([1]), votes=np.array([[0.0, 2.0]]))
+    plain = SessionWindows(data, at, at, np.array([0]))
+    np.testing.assert_array_equal(WindowSet([plain, voted], 4).votes, [[0.0, 0.0], [0.0, 2.0]])
+    assert WindowSet([plain, plain], 4).votes is None

@@ -1,0 +1,117 @@
+"""The alarm of a run is chosen on inner folds, kept beside the folds, and ends in the bundle."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bci.bundle import load_bundle
+from bci.chunk import Chunk, Signal
+from bci.decision import State
+from bci.decoder import Decoder
+from bci.engines.eager_engine import EagerEngine
+from bci.errors import SpecError, UsageError
+from offline.alarm_folds import AlarmFolds, session_track
+from offline.config import TrainConfig
+from offline.datasets.base import Dataset, Session, Stretch
+from offline.evaluate import Fitted
+from offline.train import train
+from tests.offline.toy_task import dataset, install
+
+CREATED = "2026-01-01T00:00:00+00:00"
+SFREQ = 32.0
+LENGTH_S = 600
+SEIZURES_S = ((150, 190), (420, 460))
+
+
+def read(seed: int, start: int = 0, stop: int | None = None) -> np.ndarray:
+    """Return noise that is louder in the seizures."""
+    rng = np.random.default_rng(seed)
+    data = rng.standard_normal((2, round(LENGTH_S * SFREQ)))
+    for begin, end in SEIZURES_S:
+        data[:, round(begin * SFREQ) : round(end * SFREQ)] *= 4
+    return data.astype(np.float32)[:, start:stop]
+
+
+def patient(i: int) -> Session:
+    edges = [0, *(edge for seizure in SEIZURES_S for edge in seizure), LENGTH_S]
+    stretches = tuple(
+        Stretch(round(a * SFREQ), round(b * SFREQ), k % 2) for k, (a, b) in enumerate(itertools.pairwise(edges))
+    )
+    n = round(LENGTH_S * SFREQ)
+    name = f"pat-{i}"
+    return Session(name, name, Path(name), Signal(SFREQ, ("C3", "C4")), n, stretches, partial(read, i))
+
+
+def config(out: Path, **changes) -> TrainConfig:
+    settings = {"task": "toy", "model": "eegnet", "out": str(out), "window_s": 2.0, "hop_s": 1.0, "piece_s": 10.0}
+    settings |= {"epochs": 6, "batch_size": 16, "learning_rate": 0.02, "alarm_class": "loud", "balance": "classes"}
+    return TrainConfig(**settings | changes)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """A run on three patients whose seizures are easy."""
+    out = tmp_path_factory.mktemp("alarm") / "run"
+    with pytest.MonkeyPatch.context() as patch:
+        install(patch)
+        patients = Dataset("toy", ("quiet", "loud"), tuple(patient(i) for i in range(3)))
+        patch.setattr("offline.prepare.load_dataset", lambda task, folder: patients)
+        return out, train(config(out), CREATED)
+
+
+def test_the_bundle_has_the_alarm_and_the_temperature_of_the_folds(run):
+    out, outcome = run
+    decision = load_bundle(out / "bundle").decision
+    assert decision.alarm is not None
+    assert decision.alarm.label == "loud"
+    assert decision.alarm.min_duration_s in (2.0, 5.0, 10.0)
+    assert 0 < decision.alarm.on_threshold < 1
+    assert decision.temperature == outcome.metrics["temperature"] != 1.0
+
+
+def test_each_fold_chose_on_people_that_it_did_not_score(run):
+    out, outcome = run
+    events = outcome.metrics["events"]
+    assert events["n_seizures"] == 6
+    assert events["f1"]["value"] == 1.0, "four times the amplitude is found"
+    assert events["hours"] == pytest.approx(0.5)
+    assert json.loads((out / "metrics.json").read_text())["events"] == events
+    assert len(list((out / "folds").glob("*.alarm.safetensors"))) == 3
+
+
+def test_a_recording_gives_what_the_decoder_gives(run):
+    """The tracks of folds and the predictions of the runtime come from one definition."""
+    out, _ = run
+    bundle = load_bundle(out / "bundle")
+    session = patient(0)
+    track = session_track(Fitted(bundle.pipeline, bundle.model, bundle.network(), (), 0), session, ())
+    decoder = Decoder(bundle.pipeline.build(), EagerEngine(bundle.network()), bundle.decision)
+    data = session.read()
+    predictions = decoder.push(Chunk(data, 0, np.arange(data.shape[1]) / SFREQ))
+    np.testing.assert_allclose(track.logits, [p.logits for p in predictions], rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(track.times_s, [p.time for p in predictions])
+    assert track.settled.tolist() == [p.state != State.SETTLING for p in predictions]
+
+
+def test_a_class_that_is_not_there_and_a_split_in_time_are_refused(tmp_path):
+    data = dataset(3)
+    with pytest.raises(UsageError, match=r"one of the classes quiet, loud, got 'seizure'\. Change --alarm-class"):
+        AlarmFolds(data, config(tmp_path, alarm_class="seizure"), tmp_path)
+    with pytest.raises(UsageError, match="An alarm is chosen on other people, got a split in time"):
+        AlarmFolds(data, config(tmp_path, split="temporal"), tmp_path)
+
+
+def test_people_without_an_event_cannot_choose_an_alarm(tmp_path, monkeypatch):
+    install(monkeypatch, 3)
+    calm = [replace(s, stretches=tuple(x for x in s.stretches if x.label == 0)) for s in dataset(3).sessions[:1]]
+    data = replace(dataset(3), sessions=(*calm, *dataset(3).sessions[1:]))
+    monkeypatch.setattr("offline.prepare.load_dataset", lambda task, folder: data)
+    with pytest.raises(SpecError, match="An alarm is chosen by seizures, the patients have none"):
+        train(config(tmp_path / "out", window_s=0.5, hop_s=0.25, piece_s=None, batch_size=4), CREATED)
