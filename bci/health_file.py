@@ -47,6 +47,7 @@ class HealthFile:
         self._path, self._health, self._every_s = path, health, every_s
         self._done = threading.Event()
         self._failed_s: float | None = None  # since when it cannot be written
+        self._lock = threading.Lock()  # guards what is pending
         self._pending: list[Event] = []
         self._thread = threading.Thread(target=self._serve, name="status-file", daemon=True)
 
@@ -65,7 +66,8 @@ class HealthFile:
 
     def events(self) -> list[Event]:
         """Return what has happened to the file since the last call."""
-        told, self._pending = self._pending, []
+        with self._lock:
+            told, self._pending = self._pending, []
         return told
 
     def _serve(self) -> None:
@@ -83,12 +85,14 @@ class HealthFile:
             if self._failed_s is None:
                 self._failed_s = self._health.clock()
                 log.warning("the status file cannot be written: %s", error)
-                self._pending.append(
-                    Event("sink_failed", self._failed_s, {"sink": "status-file", "reason": str(error)})
-                )
+                self._tell(Event("sink_failed", self._failed_s, {"sink": "status-file", "reason": str(error)}))
         else:
             if self._failed_s is not None:
                 now_s = self._health.clock()
                 fields = {"sink": "status-file", "away_s": now_s - self._failed_s}
-                self._pending.append(Event("sink_recovered", now_s, fields))
+                self._tell(Event("sink_recovered", now_s, fields))
                 self._failed_s = None
+
+    def _tell(self, event: Event) -> None:
+        with self._lock:
+            self._pending.append(event)
