@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 
 from bci.errors import RecordingError, SpecError, UsageError
-from offline.config import TrainConfig
+from offline.config import TrainConfig, overridden
 from offline.datasets.base import Dataset, class_counts
+from offline.datasets.check import readable
 from offline.datasets.registry import load_dataset
 from offline.labels import cut_up, regrouped
 from offline.leaks import require_apart
@@ -30,7 +31,7 @@ def prepared(config: TrainConfig) -> Dataset:
     RecordingError
         If files cannot be used and ``skip_bad`` is off.
     """
-    dataset = usable(load_dataset(config.task, config.data), config.skip_bad)
+    dataset = usable(readable(load_dataset(config.task, config.data)), config.skip_bad)
     if config.classes is not None:
         dataset = regrouped(dataset, config.classes)
     return dataset if config.piece_s is None else cut_up(dataset, config.piece_s)
@@ -61,9 +62,12 @@ def outer_splits(dataset: Dataset, config: TrainConfig) -> tuple[Split | Tempora
     Raises
     ------
     UsageError
-        If there are too few people or stretches for the folds, or people share recordings.
+        If there are too few people or stretches for the folds, people share recordings, or a setting has no effect.
     """
     splits: tuple[Split | TemporalSplit, ...]
+    idle = overridden(config, ("n_folds",) if config.split == "leave-one-out" else ("n_validation",))
+    if idle:
+        raise UsageError(f"{idle[0]} has no effect with --split {config.split}. Leave it out.")
     try:
         if config.split == "k-fold":
             splits = k_fold(main_labels(dataset), config.n_folds, config.seed)

@@ -38,7 +38,8 @@ class Report:
 def readable(dataset: Dataset, on_session: Callable[[int], None] | None = None) -> Dataset:
     """Return the dataset without the sessions whose samples cannot be read; they are added to its problems.
 
-    Archives are opened without reading their samples, so that damage inside a file is found here.
+    Archives are opened without reading their samples, so that damage inside a file is found here. The hashes of
+    sessions are known from then on.
 
     Parameters
     ----------
@@ -47,7 +48,7 @@ def readable(dataset: Dataset, on_session: Callable[[int], None] | None = None) 
     on_session : callable or None, default=None
         Called with the number of sessions done after each.
     """
-    return _read(dataset, on_session)[0]
+    return _kept(dataset, lambda session: session.sha256, on_session)
 
 
 def check_dataset(dataset: Dataset, on_session: Callable[[int], None] | None = None) -> Report:
@@ -65,8 +66,16 @@ def check_dataset(dataset: Dataset, on_session: Callable[[int], None] | None = N
     report : Report
         Recordings that two people are said to have made are problems; that one person has twice is told.
     """
-    left, n_invalid = _read(dataset, on_session)
-    of_one, of_several = _twice({s.name: (s.sha256, s.subject) for s in left.sessions})
+    hashes: dict[str, tuple[str, str]] = {}
+    n_invalid: dict[str, int] = {}
+
+    def look(session: Session) -> None:
+        counted = _Counted(session)
+        hashes[session.name] = replace(session, read=counted).sha256, session.subject
+        n_invalid[session.name] = counted.n_invalid
+
+    left = _kept(dataset, look, on_session)
+    of_one, of_several = _twice(hashes)
     shared = [Problem(_path(left, names[0]), _shared(names, subjects)) for names, subjects in of_several]
     lines = [
         f"{len(left.sessions)} sessions of {len(left.subjects)} subjects",
@@ -135,22 +144,19 @@ def printable_line(text: str) -> str:
     return printable(text, 4000)
 
 
-def _read(dataset: Dataset, on_session: Callable[[int], None] | None) -> tuple[Dataset, dict[str, int]]:
-    """Return what can be read, and how many samples of each session are not finite."""
+def _kept(dataset: Dataset, look: Callable[[Session], object], on_session: Callable[[int], None] | None) -> Dataset:
+    """Return the dataset with the sessions that `look` can read."""
     kept: list[Session] = []
     problems = list(dataset.problems)
-    n_invalid: dict[str, int] = {}
     for number, session in enumerate(dataset.sessions, start=1):
-        counted = _Counted(session)
         try:
-            replace(session, read=counted).sha256  # noqa: B018  # reads every sample
+            look(session)
             kept.append(session)
-            n_invalid[session.name] = counted.n_invalid
         except BciError as error:
             problems.append(Problem(session.path, str(error)))
         if on_session is not None:
             on_session(number)
-    return replace(dataset, sessions=tuple(kept), problems=tuple(problems)), n_invalid
+    return replace(dataset, sessions=tuple(kept), problems=tuple(problems))
 
 
 class _Counted:

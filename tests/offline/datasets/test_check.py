@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import re
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from apps.train import main
 from bci.errors import RecordingError
+from offline.config import TrainConfig
 from offline.datasets.check import check_dataset, check_examples, readable
 from offline.datasets.registry import load_dataset, load_examples
+from offline.prepare import prepared
 from tests.offline.datasets.layouts import write_bids, write_chbmit, write_tusz
 from tests.offline.datasets.test_hms import HEAD, row, write_eeg
 from tests.offline.datasets.test_seizure_images import LOWER, _fold, _write
@@ -76,6 +79,41 @@ def test_damage_inside_a_file_is_found(tmp_path):
     assert [s.name for s in left.sessions] == ["12"]
     assert re.search(r"11\.parquet must be a Parquet file", left.problems[0].reason)
     assert check_dataset(dataset).problems == left.problems
+
+
+def test_each_sample_is_read_once(tmp_path):
+    dataset = load_dataset("hms", _hms(tmp_path))
+    n_read: list[int] = []
+
+    def watched(session):
+        def read(start=0, stop=None):
+            data = session.read(start, stop)
+            n_read.append(data.shape[1])
+            return data
+
+        return replace(session, read=read)
+
+    watched_dataset = replace(dataset, sessions=tuple(watched(s) for s in dataset.sessions))
+    check_dataset(watched_dataset)
+    assert sum(n_read) == sum(s.n_samples for s in dataset.sessions)
+    n_read.clear()
+    assert readable(watched_dataset).sessions[0].sha256 == dataset.sessions[0].sha256
+    assert sum(n_read) == sum(s.n_samples for s in dataset.sessions)
+
+
+def test_training_without_bad_files_goes_on_and_lists_them(tmp_path, caplog):
+    """Also those whose damage shows only when their samples are read."""
+    path = _hms(tmp_path) / "train_eegs" / "11.parquet"
+    data = bytearray(path.read_bytes())
+    data[4:64] = b"\xff" * 60
+    path.write_bytes(data)
+    config = TrainConfig(task="hms", model="any", out="out", data=str(tmp_path))
+    with pytest.raises(
+        RecordingError, match=r"every file of hms to be usable, 1 are not; first 11\.parquet: 11\.parquet must"
+    ):
+        prepared(config)
+    assert [s.name for s in prepared(replace(config, skip_bad=True)).sessions] == ["12"]
+    assert "left out: 11.parquet: 11.parquet must be a Parquet file of numbers" in caplog.text
 
 
 def test_votes_and_gaps_are_told(tmp_path):
