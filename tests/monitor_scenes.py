@@ -52,7 +52,6 @@ class Scene:
         self.rng = np.random.default_rng(seed)
         self.sample = 0
         self.start_s = self.clock.now_s
-        self.sent = np.zeros((len(names), 0), np.float32)
         self.alarm: dict[str, Any] = {
             "state": "ok",
             "on": False,
@@ -105,7 +104,6 @@ class Scene:
         stamps = self.start_s + (self.sample + np.arange(n)) / self.sfreq
         self.sample += n
         self.clock.now_s = self.start_s + self.sample / self.sfreq
-        self.sent = np.concatenate([self.sent, data], axis=1)[:, -round(60 * self.sfreq) :]
         self.model.on_signal(data, stamps)
         self.model.on_raw(data + np.float32(300.0), stamps)
 

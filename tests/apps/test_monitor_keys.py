@@ -21,6 +21,7 @@ pytestmark = pytest.mark.qt
 def press(window, keys):
     """Press a key as a user does, with the window in front."""
     window.activateWindow()
+    QApplication.processEvents()
     QTest.keySequence(window, QKeySequence(keys))
     QApplication.processEvents()
 
@@ -96,6 +97,8 @@ def test_every_key_does_something(window, scene, tmp_path, monkeypatch):
             assert SEEN[key.name](window) != before, key
             if key.name == "hold":
                 press(window, keys)
+            if key.name == "help":
+                QTest.keyClick(window.findChild(KeysDialog), Qt.Key.Key_Escape)
             if key.name == "full_screen":
                 press(window, keys)
                 assert not window.isFullScreen()

@@ -7,20 +7,14 @@ import math
 import numpy as np
 import pytest
 from PySide6.QtCore import QPoint, QTimer
-from PySide6.QtGui import QColor, QImage
+from PySide6.QtGui import QColor
 from PySide6.QtWidgets import QWidget
 
 from apps.monitor.theme import DARK
+from tests.monitor_pixels import argb, pixels_of
 from tests.monitor_scenes import HOP_S, MEL_HZ, WALL_S, Scene
 
 pytestmark = pytest.mark.qt
-
-
-def pixels_of(widget: QWidget) -> np.ndarray:
-    """Return what a widget shows, ``0xffRRGGBB``, shape (height, width)."""
-    image = widget.grab().toImage().convertToFormat(QImage.Format.Format_RGB32)
-    rows = np.frombuffer(image.constBits(), np.uint32).reshape(image.height(), image.bytesPerLine() // 4)
-    return rows[:, : image.width()] | np.uint32(0xFF000000)
 
 
 def forward(window, scene, seconds=0.6):
@@ -46,7 +40,7 @@ def test_the_picture_on_the_screen_is_that_of_the_panel(window, scene, scrolls):
     if not scrolls:
         differs[:, panel.head : panel.head + 3] = False  # the cursor
     assert not differs.any()
-    assert (shown == int("0xff" + DARK.trace[1:], 16)).mean() > 0.02
+    assert (shown == argb(DARK.trace)).mean() > 0.02
 
 
 def test_a_sweep_asks_only_for_the_columns_that_are_new(window, scene, monkeypatch):
@@ -75,7 +69,7 @@ def test_a_spike_of_one_sample_is_seen_where_it_was_sent(window, scene):
     row = list(panel.names).index(scene.names[4])
     shown = pixels_of(window.traces.canvas)
     top = round(panel.lane_y(row) - 40.0 / panel.scale * panel.lane_height_px)
-    column = shown[:, x - 1 : x + 2] == int("0xff" + DARK.trace[1:], 16)
+    column = shown[:, x - 1 : x + 2] == argb(DARK.trace)
     assert column[top : top + 3].any()
     assert column[top : round(panel.lane_y(row))].any(axis=1).all()
 
@@ -153,7 +147,7 @@ def test_the_map_is_drawn_at_most_ten_times_a_second(window, scene):
     window.tick()
     shown = pixels_of(window.maps.canvas)
     middle = window.maps.canvas.head().center().toPoint()
-    assert int(shown[middle.y(), middle.x()]) != int("0xff" + DARK.panel[1:], 16)
+    assert int(shown[middle.y(), middle.x()]) != argb(DARK.panel)
     assert window.maps.scale.unit.endswith("µV²")
     name, (x, y) = window.maps.panel.names[0], window.maps.panel.positions[0]
     head = window.maps.canvas.head()
@@ -192,7 +186,7 @@ def test_bad_channels_are_grey_and_say_why(window, scene):
     panel = window.traces.panel
     shown = pixels_of(window.traces.canvas)
     middle = round(panel.lane_y(scene.names.index("T3")))
-    grey = int("0xff" + DARK.bad_trace[1:], 16)
+    grey = argb(DARK.bad_trace)
     assert (shown[middle - 8 : middle + 8] == grey).sum() > 100
     assert "T3 (mains 50 Hz, amplitude)" in window.health.bad.text()
 

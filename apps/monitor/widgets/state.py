@@ -58,13 +58,13 @@ class StateSign(QWidget):
         font.setBold(True)
         height = min(self.height() * 0.62, LARGEST_WORD_PX)
         font.setPixelSize(max(16, round(height)))
-        room = self.width() - 32.0
-        needed = QFontMetricsF(font).horizontalAdvance(self._panel.word) + height * 1.15
+        room = self.width() - 24.0
+        needed = QFontMetricsF(font).horizontalAdvance(self._panel.word) + height * 1.05
         if needed > room:
             height *= max(room, 1) / needed
             font.setPixelSize(max(16, round(height)))
         metrics = QFontMetricsF(font)
-        size, gap = metrics.capHeight(), metrics.capHeight() * 0.45
+        size, gap = metrics.capHeight(), metrics.capHeight() * 0.4
         width = size + gap + metrics.horizontalAdvance(self._panel.word)
         left, top = (self.width() - width) / 2, (self.height() - size) / 2
         draw_shape(painter, self._panel.shape, QRectF(left, top, size, size), QColor(paint.ink))

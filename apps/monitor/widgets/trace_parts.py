@@ -134,6 +134,8 @@ class TraceCanvas(QWidget):
         """Have the traces painted for this size, in pixels of the screen."""
         ratio = self.devicePixelRatioF()
         self._panel.resize(round(self.width() * ratio), round(self.height() * ratio))
+        self._panel.paint()
+        self.refresh(whole=True)
 
     def refresh(self, whole: bool) -> None:
         """Draw what is new since the last call, or everything."""
