@@ -33,6 +33,8 @@ _BUILDERS = {
     "mixnet": "models.mixnet:mixnet",
     "mixnet_stacked": "models.mixnet:mixnet_stacked",
     "grouped_cnn1d": "models.grouped_cnn1d:grouped_cnn1d",
+    "seizure_segmenter": "models.seizure_segmenter:seizure_segmenter",
+    "causal_segmenter": "models.causal_segmenter:causal_segmenter",
     "timm_backbone": "models.timm_backbone:timm_backbone",
     "double_mel_mixnet": "models.double_mel:double_mel_mixnet",
     "cwt_network": "models.spectrogram_network:cwt_network",

@@ -31,6 +31,8 @@ DOCUMENTED = {
     "mixnet": FRAMES,
     "mixnet_stacked": FRAMES,
     "grouped_cnn1d": SIGNAL,
+    "seizure_segmenter": SIGNAL,
+    "causal_segmenter": SIGNAL,
     "double_mel_mixnet": SIGNAL,
     "cwt_network": SIGNAL,
     "image_network": SIGNAL,
@@ -39,6 +41,8 @@ DOCUMENTED = {
 # The laws do not need large windows; odd sizes meet every kind of padding.
 FEW_FRAMES = {"n_channels": 5, "n_times": 45, "sfreq": 16.0, "n_classes": 3, "n_features": 18}
 EXAMPLES = {name: FEW_FRAMES if row is FRAMES else row for name, row in DOCUMENTED.items()} | {
+    "causal_segmenter": SIGNAL | {"n_times": 130},
+    "seizure_segmenter": SIGNAL | {"n_times": 75},
     "double_mel_mixnet": SIGNAL | {"n_channels": 3, "n_bands": 8},
     "image_network": SIGNAL | {"n_channels": 3, "side": 30, "spectrograms": ("mel", "stft", "cwt")},
     "picture_network": SIGNAL | {"n_channels": 3, "side": 48},
