@@ -29,6 +29,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "monitor": ("apps.commands.monitor", "watch a session in a window: traces, probabilities, alarm, latency"),
     "decode": ("apps.commands.decode", "score a recording offline, faster than real time"),
     "score": ("apps.commands.score", "score detected seizures against a reference by the rules of SzCORE"),
+    "explain": ("apps.commands.explain", "show what in a recording speaks for each class, as pictures and arrays"),
     "verify": ("apps.commands.verify", "check a bundle's hashes and schema, and replay its golden run on an engine"),
     "control": ("apps.commands.control", "send one command to a session or replay that runs on this machine"),
     "streams": ("apps.commands.streams", "list the LSL streams on the network"),
