@@ -1,0 +1,51 @@
+"""`bci explain`: what in a recording's windows speaks for each class, as pictures and arrays."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of `bci explain`."""
+    parser.add_argument("model", metavar="BUNDLE", help="directory or name of a shipped bundle")
+    parser.add_argument("file", type=Path, help="recording whose windows are explained")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="new folder for PNG, NPZ and JSON")
+    parser.add_argument(
+        "--method",
+        action="append",
+        metavar="NAME",
+        help="integrated-gradients (default), saliency, grad-cam or roll-out; may be given again",
+    )
+    parser.add_argument("--windows", type=int, default=64, metavar="N", help="spread over the recording (default 64)")
+    parser.add_argument("--seed", type=int, default=0, help="of the randomised network of the sanity check (default 0)")
+    parser.add_argument("--picks", help="eeg, meg, all, or channel names joined by commas (default: EEG, else MEG)")
+    parser.add_argument("--unit", help="unit of channels for which the file states none, for example uV")
+    parser.add_argument("--adapt", action="store_true", help="bring the file to the bundle's channels and rate")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Explain the windows, write pictures, arrays and the sanity check."""
+    from apps.adapt import adapted
+    from bci.bundle import find_bundle, load_bundle
+    from bci.errors import UsageError
+    from bci.sources.recording import open_recording
+    from offline.explanations import check_methods, explain_recording
+
+    methods = tuple(dict.fromkeys(args.method or ["integrated-gradients"]))
+    check_methods(methods)
+    if args.windows < 1:
+        raise UsageError(f"--windows must be at least 1, got {args.windows}.")
+    if args.out.exists():
+        raise UsageError(f"--out needs a new folder, got {args.out}, which exists. Choose another name.")
+    bundle = load_bundle(find_bundle(args.model))
+    recording = adapted(open_recording(args.file, unit=args.unit, picks=args.picks), args.model if args.adapt else None)
+    try:
+        found = explain_recording(bundle, recording, methods, args.windows, args.seed)
+    finally:
+        recording.close()
+    found.write(args.out)
+    for line in found.lines():
+        print(line)
+    print(f"Written to {args.out}: {', '.join(sorted(path.name for path in args.out.iterdir()))}.")
+    return 0
