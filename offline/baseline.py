@@ -48,7 +48,7 @@ def fit_baseline(network: nn.Module, train: WindowSet) -> None:
             "Add recordings of the others."
         )
     model = cast("TangentCcaClassifier", network).eval()
-    windows = [torch.from_numpy(part) for part in _parts(train.earliest())]
+    windows = [torch.from_numpy(part) for part in _parts(train.scored_windows())]
     n_tangent = len(model.whitening) * (len(model.whitening) + 1) // 2
     with torch.no_grad():
         if n_tangent:

@@ -83,7 +83,8 @@ def fit_model(
     dataset : Dataset
         All sessions; those of ``split.test`` are not touched.
     split : Split or TemporalSplit
-        A closed fit learns from training and validation subjects together: it stops at nothing.
+        A closed fit learns from training and validation subjects together: it stops at nothing. Not so where an alarm
+        is chosen on the latter.
     recipe : Recipe
         How.
     config : TrainConfig
@@ -101,7 +102,8 @@ def fit_model(
     """
     closed = recipe.fit == "baseline"
     learning, stopping, _ = sides(dataset, split)
-    learners = (*learning, *stopping) if closed else learning
+    # what stops nothing is learnt from, unless an alarm is chosen on it
+    learners = (*learning, *stopping) if closed and config.alarm_class is None else learning
     pipeline = fit_stages(recipe.pipeline(dataset.sessions[0].signal, config.window_s, config.hop_s), learners)
     train = cut_sessions(pipeline, learners)
     spec = model_spec(recipe, pipeline, len(dataset.classes), config.dropout)
@@ -207,7 +209,7 @@ def evaluate_split(
 ) -> FoldResult:
     """Score a model on the earliest window of every stretch of the test side."""
     test = cut_sessions(fitted.pipeline, sides(dataset, split)[2])
-    logits = logits_of(fitted.network, test.earliest())
+    logits = logits_of(fitted.network, test.scored_windows())
     targets = torch.from_numpy(distributions(test.labels, test.votes, logits.shape[1]))
     return FoldResult(
         split,
@@ -224,7 +226,7 @@ def evaluate_split(
 
 def calibrated(network: nn.Module, windows: WindowSet) -> float:
     """Return the temperature of a network on the earliest windows of people that it has not learnt from."""
-    logits = logits_of(network, windows.earliest())
+    logits = logits_of(network, windows.scored_windows())
     return fit_temperature(logits, distributions(windows.labels, windows.votes, logits.shape[1]))
 
 

@@ -77,7 +77,10 @@ def claim(out: Path, verb: str, config: TrainConfig, resolved: Mapping[str, Any]
         if file.is_file():
             _require_same(file, json.loads(text))
             return
-        if out.exists() and (not out.is_dir() or any(entry.name != "train.log" for entry in out.iterdir())):
+        if out.exists() and (not out.is_dir() or any(_is_foreign(entry) for entry in out.iterdir())):
+            if file.is_file():  # another process of this run was faster
+                _require_same(file, json.loads(text))
+                return
             raise UsageError(f"The results need a new or empty folder, got {out}. Choose another --out.")
         out.mkdir(parents=True, exist_ok=True)
         write_atomic(file, text)
@@ -85,6 +88,11 @@ def claim(out: Path, verb: str, config: TrainConfig, resolved: Mapping[str, Any]
         raise UsageError(
             f"The results need a folder that can be written, got {out} ({error.strerror}). Choose another --out."
         ) from error
+
+
+def _is_foreign(entry: Path) -> bool:
+    """Return whether a file is none that the processes of a run make at its begin."""
+    return entry.name not in ("train.log", FILE) and not entry.name.startswith(f".{FILE}.")
 
 
 def require_same_settings(path: Path, found: Any, needed: Mapping[str, Any]) -> None:

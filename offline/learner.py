@@ -77,6 +77,11 @@ class Learner:
         self._parts = settings.accumulate * n_processes()
         # two windows in each part at least: batch statistics and mix-up need a partner
         self._multiple = 1 if self._parts == 1 else 2 * self._parts
+        if settings.batch_size % self._multiple:
+            raise SpecError(
+                f"A batch in {self._parts} parts (processes times accumulate) needs a multiple of {self._multiple} "
+                f"windows, got batch_size {settings.batch_size}. Change it."
+            )
         self.optimizer = torch.optim.AdamW(
             network.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
         )

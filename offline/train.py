@@ -132,6 +132,8 @@ class _Run:
         with torch_threads(config.threads), recorded(out / "train.log"):
             record.info("%s", config)
             results, choices = self._folds()
+            if self._place.helps and config.tune and self._place.folds is None:
+                self._choose(Split(self._dataset.subjects, (), ()))
             if not self._whole:
                 return Outcome({}, None, (f"{len(self._wanted)} of {len(self._splits)} folds are done here",))
             reference = self._reference()

@@ -28,6 +28,8 @@ class SessionWindows:
         Share of valid samples behind each column; None if all are.
     votes : ndarray of float64, shape (n_stretches, n_classes), or None, default=None
         Votes of experts, 0 for a stretch that has only a label; None if none has any.
+    scored : ndarray of int64, shape (n_stretches,), or None, default=None
+        First column of the window that is scored; None takes `first`.
     """
 
     data: np.ndarray
@@ -36,6 +38,7 @@ class SessionWindows:
     labels: np.ndarray
     valid: np.ndarray | None = None
     votes: np.ndarray | None = None
+    scored: np.ndarray | None = None
 
 
 class WindowSet:
@@ -57,6 +60,7 @@ class WindowSet:
         self.last = np.concatenate([s.last for s in sessions])
         self.labels = np.concatenate([s.labels for s in sessions])
         self.votes = _votes(sessions)
+        self.scored = np.concatenate([s.first if s.scored is None else s.scored for s in sessions])
 
     def __len__(self) -> int:
         """Return the number of stretches."""
@@ -83,16 +87,16 @@ class WindowSet:
             ]
         )
 
-    def earliest(self) -> np.ndarray:
-        """Return the first window of every stretch: what is scored."""
-        return self.cut(np.arange(len(self)), self.first)
+    def scored_windows(self) -> np.ndarray:
+        """Return the scored window of every stretch: the first one, around a short stretch the middle one."""
+        return self.cut(np.arange(len(self)), self.scored)
 
     def n_incomplete(self) -> int:
-        """Return how many of the first windows cover samples that were missing or not finite."""
+        """Return how many of the scored windows cover samples that were missing or not finite."""
         parts = [self._sessions[i].valid for i in self._session]
         return sum(
             bool((valid[start : start + self._n_columns] < 1).any())
-            for valid, start in zip(parts, self.first, strict=True)
+            for valid, start in zip(parts, self.scored, strict=True)
             if valid is not None
         )
 
@@ -122,10 +126,10 @@ def session_windows(pipeline: Pipeline, session: Session) -> SessionWindows:
     """
     pipeline.reset()
     block = pipeline.process(session.read())
-    first, last = _starts(block.last_input, pipeline, session)
+    first, last, scored = _starts(block.last_input, pipeline, session)
     labels = np.array([stretch.label for stretch in session.stretches], dtype=np.int64)
     votes = _stretch_votes(session)
-    return SessionWindows(block.data.astype(np.float32), first, last, labels, block.valid, votes)
+    return SessionWindows(block.data.astype(np.float32), first, last, labels, block.valid, votes, scored)
 
 
 def cut_sessions(spec: PipelineSpec, sessions: Sequence[Session]) -> WindowSet:
@@ -156,7 +160,7 @@ def require_windows(spec: PipelineSpec, sessions: Sequence[Session]) -> None:
         _starts(last_input[last_input < session.n_samples], pipeline, session)
 
 
-def _starts(last_input: np.ndarray, pipeline: Pipeline, session: Session) -> tuple[np.ndarray, np.ndarray]:
+def _starts(last_input: np.ndarray, pipeline: Pipeline, session: Session) -> tuple[np.ndarray, ...]:
     # the first column is complete once its own samples are there: that many stand behind every column
     begin = last_input - last_input[:1]
     n = pipeline.window_frames
@@ -180,7 +184,8 @@ def _starts(last_input: np.ndarray, pipeline: Pipeline, session: Session) -> tup
             f"A window of {pipeline.spec.window.length_s:g} s must fit into every labelled stretch, {session.name} has "
             f"one of {length:g} s. Use a shorter window."
         )
-    return first.astype(np.int64), last.astype(np.int64)
+    scored = np.where(around, (first + last) // 2, first)
+    return first.astype(np.int64), last.astype(np.int64), scored.astype(np.int64)
 
 
 def _stretch_votes(session: Session) -> np.ndarray | None:

@@ -13,6 +13,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print the tables."""
+    from offline.augment.registry import AUGMENTATIONS
     from offline.datasets.registry import EXAMPLES, TASKS
     from offline.recipes import RECIPES
 
@@ -20,4 +21,5 @@ def run(args: argparse.Namespace) -> int:
         print(f"{task}: {row.line}")
         for model, plan in RECIPES.get(task, {}).items():
             print(f"  {model:<14}{plan.line}")
+    print(f"augmentations: {', '.join(AUGMENTATIONS)}")
     return 0

@@ -38,10 +38,10 @@ def test_a_copy_of_a_recording_on_two_sides_is_refused():
     require_apart(with_copy(), Split(("sub-01", "sub-04"), ("sub-03",), ("sub-02",)))
 
 
-@pytest.mark.parametrize("split", ["leave-one-out", "k-fold"])
-def test_no_fold_of_a_run_leaks(split):
+@pytest.mark.parametrize("changes", [{}, {"split": "k-fold", "n_folds": 3}], ids=str)
+def test_no_fold_of_a_run_leaks(changes):
     with pytest.raises(UsageError, match=r"Sides of a split must not share a content of a recording"):
-        outer_splits(with_copy(), config(split=split, n_folds=3))
+        outer_splits(with_copy(), config(**changes))
 
 
 def test_a_person_or_a_recording_under_two_names_is_refused(monkeypatch):
@@ -101,6 +101,8 @@ def test_files_that_cannot_be_used_stop_a_run_unless_it_may_skip_them(tmp_path):
     ("changes", "message"),
     [
         ({"split": "k-fold", "n_folds": 5}, "Folds of subjects need at least 3 folds .* got 5 folds and 4 subjects"),
+        ({"n_folds": 3}, "n_folds has no effect with --split leave-one-out"),
+        ({"split": "k-fold", "n_folds": 3, "n_validation": 2}, "n_validation has no effect with --split k-fold"),
         ({"split": "temporal", "n_folds": 7}, r"into 7 folds needs at least 9 stretches of each person, sub-01 has 8"),
         ({"n_validation": 3}, r"needs at least 5 subjects, got 4.*Or lower --n-validation"),
     ],

@@ -150,6 +150,11 @@ def test_too_few_stretches_for_the_parts_are_refused():
         train_network(fresh(), windows(0, 6), None, replace(SETTINGS, accumulate=4))
 
 
+def test_a_batch_that_has_no_equal_parts_is_refused():
+    with pytest.raises(SpecError, match=r"\(processes times accumulate\) needs a multiple of 16 windows, got"):
+        Learner(fresh(), windows(0), replace(SETTINGS, accumulate=8), None)
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

@@ -20,10 +20,11 @@ from offline.config import TrainConfig
 from offline.fold import read_fold
 from offline.recipes import configured
 from offline.search import Choice, Range, drawn, space
+from offline.temporal import TemporalSplit
 from offline.train import train
 from offline.trials import best, opened, run_trials
 from offline.tune import Workplace, tune
-from tests.offline.toy_task import install
+from tests.offline.toy_task import dataset, install
 
 ROOT = Path(__file__).resolve().parents[2]
 CREATED = "2026-01-01T00:00:00+00:00"
@@ -234,6 +235,20 @@ def test_what_cannot_be_tuned_is_refused_before_anything_is_written(toy, tmp_pat
 def test_folds_that_are_not_there_are_refused(toy, tmp_path):
     with pytest.raises(UsageError, match=r"Folds are numbered 0 to 3 here, got 4\. Change --folds"):
         tune(config(tmp_path / "out"), Workplace(tmp_path / "out", None, (0, 4)))
+
+
+def test_trials_do_not_run_under_torchrun(toy, tmp_path, monkeypatch):
+    monkeypatch.setattr(tuning, "n_processes", lambda: 2)
+    with pytest.raises(
+        UsageError, match="as workers of their own, not under torchrun"
+    ):
+        tune(config(tmp_path / "out"), Workplace(tmp_path / "out"))
+
+
+def test_a_split_in_time_has_no_inner_folds():
+    split = TemporalSplit("sub-01", 0, ("a[0:1]",), (), ())
+    with pytest.raises(UsageError, match="Inner folds need a split of people, got sub-01-1, which is in time"):
+        tuning.inner_folds(dataset(1), split, config(Path()))
 
 
 def test_a_closed_fit_is_not_tuned(tmp_path):

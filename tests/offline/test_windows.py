@@ -52,7 +52,7 @@ def test_windows_lie_inside_their_stretch(name):
 
 def test_a_window_is_the_stretch_of_columns_that_it_names():
     windows = session_windows(PipelineSpec(SIGNAL, (), Window(1.0, 1.0)).build(), session())
-    cut = WindowSet([windows], 256).earliest()
+    cut = WindowSet([windows], 256).scored_windows()
     np.testing.assert_array_equal(cut[1], session().read()[:, 3001 : 3001 + 256])
     assert cut.dtype == np.float32
 
@@ -105,7 +105,7 @@ def test_a_window_longer_than_its_stretch_contains_it_and_stays_in_its_context()
     recording = replace(session(), n_samples=1000, stretches=(labelled,), read=lambda: np.zeros((2, 1000), np.float32))
     windows = session_windows(PipelineSpec(SIGNAL, (), Window(300 / 256, 1.0)).build(), recording)
     # of 300 samples: from 200 to 500 up to 400 to 700
-    assert (windows.first.tolist(), windows.last.tolist()) == ([200], [400])
+    assert (windows.first.tolist(), windows.last.tolist(), windows.scored.tolist()) == ([200], [400], [300])
     np.testing.assert_array_equal(windows.votes, [[1.0, 3.0]])
     whole = session_windows(PipelineSpec(SIGNAL, (), Window(500 / 256, 1.0)).build(), recording)
     assert (whole.first.tolist(), whole.last.tolist()) == ([200], [200])
