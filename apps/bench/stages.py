@@ -100,8 +100,8 @@ def bench(args: argparse.Namespace, progress: Callable[[str], None]) -> Report:
         chart=Chart(("p50",)),
         settings={"seconds": args.seconds, "seed": args.seed},
         notes=(
-            "cpu: processor time. core: share of one at this rate. sample: of one channel. A push that completes a frame "
-            "or a hop costs more than others: see p99.",
+            "cpu: processor time. core: share of one at this rate. sample: of one channel. A push that completes a "
+            "frame or a hop costs more than others: see p99.",
             f"{PIPELINE}: gate, notch and band-pass. {PEER}: sosfilt for notch and band-pass with kept states, then "
             f"numpy.roll of {BUFFER_S:g} s of samples and stamps, as StreamLSL does with what it has pulled.",
         ),
