@@ -38,6 +38,7 @@ BENCHES = {
     "translator": Bench("apps.bench.translator", "a network of the translator's size: 74 to 306 channels at 1 kHz"),
     "idle": Bench("apps.bench.idle", "the first prediction after seconds of silence"),
     "peers": Bench("apps.bench.peers", "the same work done by mne-lsl, BrainFlow and ezmsg, in processes of their own"),
+    "monitor": Bench("apps.bench.monitor", "the monitor's window: frames a second and share of a core, beside peers"),
     "faults": Bench("apps.bench.faults", "a gap, a restart and a stall of the sender, beside mne-lsl"),
 }
 

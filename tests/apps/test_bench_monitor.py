@@ -1,0 +1,45 @@
+"""`bci bench monitor` counts real windows, ours and a peer's, and refuses what cannot be counted."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+
+import pytest
+
+from apps import cli
+
+
+@pytest.mark.qt
+@pytest.mark.lsl
+def test_windows_are_counted_over_lsl(tmp_path, monkeypatch):
+    found = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "mne_lsl" else found(name))
+    out = tmp_path / "monitor.json"
+    options = ["--channels", "4", "--rate", "100", "--span", "2", "--settle", "0.5", "--duration", "1"]
+    assert cli.main(["bench", "monitor", *options, "--json", str(out), "--assert", "fps>0.5"]) == 0
+    rows = json.loads(out.read_text())["rows"]
+    assert [row["label"] for row in rows] == [
+        "bci monitor, 4 ch", "bci monitor, traces alone, 4 ch", "pyqtgraph, all curves anew, 4 ch"
+    ]  # fmt: skip
+    assert all(row["fps"] > 0 and row["core_percent"] > 0 and row["memory_MB"] > 20 for row in rows)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--rate", "0"], "--rate must be above 0, got 0"),
+        (["--settle", "-1"], "--settle must be at least 0 s, got -1"),
+        (["--duration", "inf"], "--duration must be above 0, got inf"),
+    ],
+)
+def test_wrong_options_are_refused(options, message, capsys):
+    assert cli.main(["bench", "monitor", *options]) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_without_qt_one_line_says_what_to_install(monkeypatch, capsys):
+    found = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "PySide6" else found(name))
+    assert cli.main(["bench", "monitor"]) == 2
+    assert "bci bench monitor needs PySide6: pip install 'streaming-bci[monitor]'" in capsys.readouterr().err
