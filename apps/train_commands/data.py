@@ -51,14 +51,16 @@ def _check(args: argparse.Namespace) -> int:
 
 
 def _report(task: str, folder: Path | None) -> Report:
-    from offline.datasets.check import check_dataset, check_examples
-    from offline.datasets.registry import EXAMPLES, load_dataset, load_examples
+    from offline.datasets.check import check_dataset, check_examples, describe
+    from offline.datasets.registry import EXAMPLES, TASKS, load_dataset, load_examples
 
     if task in EXAMPLES:
         examples = load_examples(task, folder)
         with _bar("reading", len(examples)) as show:
             return check_examples(examples, show)
     dataset = load_dataset(task, folder)
+    if not TASKS[task].has_archive:
+        return describe(dataset)
     with _bar("reading", len(dataset.sessions)) as show:
         return check_dataset(dataset, show)
 

@@ -77,19 +77,13 @@ def check_dataset(dataset: Dataset, on_session: Callable[[int], None] | None = N
     left = _kept(dataset, look, on_session)
     of_one, of_several = _twice(hashes)
     shared = [Problem(_path(left, names[0]), _shared(names, subjects)) for names, subjects in of_several]
-    lines = [
-        f"{len(left.sessions)} sessions of {len(left.subjects)} subjects",
-        *_signals(left.sessions),
-        *_classes(left),
-        *_parts(left.sessions),
-    ]
-    if len(left.sessions) <= _LISTED:
-        lines += [f"  {_session_line(session, left.classes, n_invalid[session.name])}" for session in left.sessions]
-    elif any(n_invalid.values()):
-        n = sum(1 for count in n_invalid.values() if count)
-        lines.append(f"samples that are not finite: in {n} sessions")
-    lines += [f"the same samples twice, of one subject: {', '.join(names)}" for names in of_one]
-    return Report(tuple(map(printable_line, lines)), (*left.problems, *shared))
+    twice = [f"the same samples twice, of one subject: {', '.join(names)}" for names in of_one]
+    return Report((*_lines(left, n_invalid), *map(printable_line, twice)), (*left.problems, *shared))
+
+
+def describe(dataset: Dataset) -> Report:
+    """Say what is in a dataset without reading a sample: what is simulated cannot be damaged."""
+    return Report(_lines(dataset, {}), dataset.problems)
 
 
 def check_examples(examples: Examples, on_done: Callable[[int], None] | None = None) -> Report:
@@ -157,6 +151,21 @@ def _kept(dataset: Dataset, look: Callable[[Session], object], on_session: Calla
         if on_session is not None:
             on_session(number)
     return replace(dataset, sessions=tuple(kept), problems=tuple(problems))
+
+
+def _lines(dataset: Dataset, n_invalid: Mapping[str, int]) -> tuple[str, ...]:
+    lines = [
+        f"{len(dataset.sessions)} sessions of {len(dataset.subjects)} subjects",
+        *_signals(dataset.sessions),
+        *_classes(dataset),
+        *_parts(dataset.sessions),
+    ]
+    if len(dataset.sessions) <= _LISTED:
+        lines += [f"  {_session_line(s, dataset.classes, n_invalid.get(s.name, 0))}" for s in dataset.sessions]
+    elif any(n_invalid.values()):
+        n = sum(1 for count in n_invalid.values() if count)
+        lines.append(f"samples that are not finite: in {n} sessions")
+    return tuple(map(printable_line, lines))
 
 
 class _Counted:

@@ -160,6 +160,12 @@ def test_the_command(tmp_path, capsys):
     assert "cannot be used: sub-02_ses-01_task-szMonitoring_run-00_eeg.edf: " in capsys.readouterr().out
 
 
+def test_what_is_simulated_is_described_without_reading_it(capsys, monkeypatch):
+    monkeypatch.setattr("offline.datasets.simulated.simulate", None)
+    assert main(["data", "check", "--dataset", "seizure-sim"]) == 0
+    assert "100 sessions of 100 subjects" in capsys.readouterr().out
+
+
 def test_the_command_for_examples(tmp_path, capsys):
     folder = _write(tmp_path / "a", LOWER, "mel", {1: _fold(1, (6, 5, 3))})
     assert main(["data", "check", "--dataset", "seizure-images-mel", "--data", str(folder)]) == 0
