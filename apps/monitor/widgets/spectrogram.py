@@ -89,13 +89,12 @@ class SpectrogramCanvas(QWidget):
     def outline(self) -> tuple[float, float] | None:
         """Return both ends of the analysed window, in pixels from the left; None if it is not on the screen."""
         start_s, stop_s = self._window
-        columns = self._panel.image.shape[1]
-        right = self._panel.x_of(min(stop_s, self._panel.newest_s), True)
-        if not math.isfinite(right):
+        stop_s = min(stop_s, self._panel.newest_s)
+        column = self._panel.x_of(stop_s, True)
+        if not math.isfinite(column):
             return None
-        left = self._panel.x_of(start_s, True)
-        scale = self.width() / columns
-        return (left * scale if math.isfinite(left) else 0.0), (right + 1) * scale
+        right = (column + 1) / self._panel.image.shape[1] * self.width()
+        return max(0.0, right - (stop_s - start_s) / self._panel.span_s * self.width()), right
 
     def paintEvent(self, event: QPaintEvent) -> None:
         """Copy the picture, and outline the window."""
