@@ -5,13 +5,15 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import json
-import threading
 import uuid
 from collections.abc import Callable
 from multiprocessing.connection import Connection
 from typing import Any
 
+from apps.bench.children import Child, children, private_lsl, reply, stop_event
 from apps.bench.report import Chart, Column, Report, Row, Table, Value, numbers, whole
+from apps.monitor import measured
+from apps.monitor.measured import Screen
 from bci.errors import StreamError, UsageError
 
 COLUMNS = (Column("fps"), Column("core", "%"), Column("frame", "ms"), Column("memory", "MB"), Column("growth", "MB"))
@@ -35,8 +37,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def bench(args: argparse.Namespace, progress: Callable[[str], None]) -> Report:
     """Count each window in a process of its own, all of them fed by the same sender over LSL."""
-    from apps.bench.children import private_lsl
-
     for option, value in (("--rate", args.rate), ("--span", args.span), ("--duration", args.duration)):
         if not 0 < value < float("inf"):
             raise UsageError(f"{option} must be above 0, got {value:g}.")
@@ -48,13 +48,18 @@ def bench(args: argparse.Namespace, progress: Callable[[str], None]) -> Report:
     rows, notes = [], []
     with private_lsl():
         for n_channels in whole(args.channels):
-            for label, work, more, ours in _windows(args.peer):
-                named = f"{label}, {n_channels} ch"
-                progress(named)
-                values, note = _measure(work, more, n_channels, args)
-                rows.append(Row(named, values, ours))
-                if note:
-                    notes.append(f"{named}: {note}")
+            name = f"bench-monitor-{uuid.uuid4().hex[:8]}"
+            screen = Screen(name, n_channels, args.rate, args.span, args.settle, args.duration)
+            with children() as running:
+                running.append(Child("sender", send, (name, n_channels, args.rate)))
+                running[0].answer(READY_S)
+                for label, work, more, ours in _windows(args.peer):
+                    named = f"{label}, {n_channels} ch"
+                    progress(named)
+                    values, note = _measure(work, (screen, *more))
+                    rows.append(Row(named, values, ours))
+                    if note:
+                        notes.append(f"{named}: {note}")
     return Report(
         bench="monitor",
         table=Table(f"{args.span:g} s on the screen at {args.rate:g} Hz, software rendering", COLUMNS, tuple(rows)),
@@ -75,8 +80,6 @@ def bench(args: argparse.Namespace, progress: Callable[[str], None]) -> Report:
 
 
 def _windows(peers: bool) -> list[tuple[str, Callable[..., None], tuple[Any, ...], bool]]:
-    from apps.monitor import measured
-
     ours: list[tuple[str, Callable[..., None], tuple[Any, ...], bool]] = [
         ("bci monitor", measured.monitor, (True,), True),
         ("bci monitor, traces alone", measured.monitor, (False,), True),
@@ -91,23 +94,13 @@ def _windows(peers: bool) -> list[tuple[str, Callable[..., None], tuple[Any, ...
     return ours + others
 
 
-def _measure(
-    work: Callable[..., None], more: tuple[Any, ...], n_channels: int, args: argparse.Namespace
-) -> tuple[dict[str, Value], str]:
+def _measure(work: Callable[..., None], arguments: tuple[Any, ...]) -> tuple[dict[str, Value], str]:
     """Return what one window costs, or why it did not run: a peer that fails must not hide our figures."""
-    from apps.bench.children import Child, children
-    from apps.monitor.measured import Screen
-
-    name = f"bench-monitor-{uuid.uuid4().hex[:8]}"
-    screen = Screen(name, n_channels, args.rate, args.span, args.settle, args.duration)
+    screen: Screen = arguments[0]
     with children() as running:
-        sender = Child("sender", send, (name, n_channels, args.rate))
-        running.append(sender)
-        sender.answer(READY_S)
-        window = Child("window", work, (screen, *more))
-        running.append(window)
+        running.append(Child("window", work, arguments))
         try:
-            found = window.answer(args.settle + args.duration + END_S)
+            found = running[0].answer(screen.settle_s + screen.duration_s + END_S)
         except StreamError as error:
             return {}, f"did not run: {error}"
     return {key: found[key] for key in WORDS}, ""
@@ -118,9 +111,7 @@ def send(pipe: Connection, name: str, n_channels: int, sfreq: float) -> None:
     import numpy as np
     import pylsl
 
-    from apps.bench.children import reply, stop_event
-
-    stop: threading.Event = stop_event(pipe)
+    stop = stop_event(pipe)
     signal = _outlet(f"{name}-signal", "EEG", [f"C{i}" for i in range(n_channels)], sfreq, "uV")
     predictions = _outlet(name, "Predictions", ["rest", "move", "quality", "state", "compute_ms"], 0.0, "")
     events = pylsl.StreamOutlet(pylsl.StreamInfo(f"{name}-events", "Markers", 1, 0.0, "string", f"{name}-events"))
