@@ -14,6 +14,7 @@ from bci.errors import RecordingError
 from offline.config import TrainConfig
 from offline.datasets.check import check_dataset, check_examples, readable
 from offline.datasets.registry import load_dataset, load_examples
+from offline.datasets.simulated import TRAIN
 from offline.prepare import prepared
 from tests.offline.datasets.layouts import write_bids, write_chbmit, write_tusz
 from tests.offline.datasets.test_hms import HEAD, row, write_eeg
@@ -162,8 +163,9 @@ def test_the_command(tmp_path, capsys):
 
 def test_what_is_simulated_is_described_without_reading_it(capsys, monkeypatch):
     monkeypatch.setattr("offline.datasets.simulated.simulate", None)
+    monkeypatch.setattr("offline.datasets.simulated.COHORTS", (replace(TRAIN, n_patients=2),))
     assert main(["data", "check", "--dataset", "seizure-sim"]) == 0
-    assert "100 sessions of 100 subjects" in capsys.readouterr().out
+    assert "2 sessions of 2 subjects" in capsys.readouterr().out
 
 
 def test_the_command_for_examples(tmp_path, capsys):
