@@ -86,7 +86,7 @@ class _Ward:
 
         args, hygiene = self._args, build_realtime(self._args)
         quiet_liblsl()
-        fallback = self._choices.build("{stream}").budget.fallback
+        fallback = self._choices.build("{stream}", duration_s=args.duration).budget.fallback
 
         def load(bundle: str) -> Served:
             return judged(serve(bundle, args.engine, args.precision, args.remeasure), args.quality, args.min_channels)
@@ -123,7 +123,7 @@ class _Ward:
                     pass
             else:
                 self._look(served)
-        print_beds(self._ended, engine.turns.sizes)
+        print_beds(self._ended, engine.sizes)
         for bed in self._ended:
             admission = self._admissions[bed.name]
             for line in told_afterwards(admission.options, admission.outputs):

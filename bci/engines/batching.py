@@ -9,7 +9,7 @@ from typing import Any, Generic, TypeVar
 
 import numpy as np
 
-from bci.engines.base import Engine, StatefulEngine, WarmEngine
+from bci.engines.base import Engine, StatefulEngine, TwoStepEngine, WarmEngine
 from bci.errors import EngineError
 
 MAX_WINDOWS = 64
@@ -132,6 +132,11 @@ class BatchedEngine:
         """Return the logits of a batch of windows, as float32 (n_windows, n_classes)."""
         return self.turns.take(batch)
 
+    @property
+    def sizes(self) -> Counter[int]:
+        """Calls of the engine, by number of streams that were joined."""
+        return self.turns.sizes
+
     def keep_warm(self) -> None:
         """Keep the engine's device fast, if it needs that and nobody computes."""
         if isinstance(self._engine, WarmEngine):
@@ -141,7 +146,62 @@ class BatchedEngine:
         if len(batches) == 1:
             return [self._engine(batches[0])]
         logits = self._engine(np.concatenate(batches))
-        return np.split(logits, np.cumsum([len(batch) for batch in batches[:-1]]))
+        return [logits[span] for span in _spans(batches)]
+
+
+class BatchedTwoStepEngine:
+    """An engine in two steps that several threads call; both steps join what waits; see `Turns`.
+
+    Parameters
+    ----------
+    engine : TwoStepEngine
+        Called by one thread at a time.
+    max_windows : int, default=MAX_WINDOWS
+        Most calls that are joined.
+
+    Attributes
+    ----------
+    sizes : Counter of int
+        Second steps, by number of streams that were joined.
+    """
+
+    def __init__(self, engine: TwoStepEngine, max_windows: int = MAX_WINDOWS) -> None:
+        self.name, self.precision, self.n_late = engine.name, engine.precision, engine.n_late
+        self._engine = engine
+        self.turns: Turns[tuple[np.ndarray, Any], Any] = Turns(self._compute, max_windows)
+        self.sizes: Counter[int] = Counter()
+
+    def __call__(self, batch: np.ndarray) -> np.ndarray:
+        """Return the logits of a batch of windows, as float32 (n_windows, n_classes)."""
+        return self.late(batch, self.early(batch))
+
+    def early(self, batch: np.ndarray) -> Any:
+        """Begin with all but the last `n_late` columns."""
+        return self.turns.take((batch, None))
+
+    def late(self, batch: np.ndarray, kept: Any) -> np.ndarray:
+        """Return the logits."""
+        return self.turns.take((batch, kept))
+
+    def _compute(self, items: list[tuple[np.ndarray, Any]]) -> list[Any]:
+        if len(items) == 1:
+            batch, kept = items[0]
+            self.sizes[1] += kept is not None
+            return [self._engine.early(batch) if kept is None else self._engine.late(batch, kept)]
+        results: list[Any] = [None] * len(items)
+        second = [i for i, (_, kept) in enumerate(items) if kept is not None]
+        first = [i for i, (_, kept) in enumerate(items) if kept is None]
+        if second:  # these are waited for
+            self.sizes[len(second)] += 1
+            kept = [_joined(parts) for parts in zip(*(items[i][1] for i in second), strict=True)]
+            logits = self._engine.late(np.concatenate([items[i][0] for i in second]), kept)
+            for i, span in zip(second, _spans([items[i][0] for i in second]), strict=True):
+                results[i] = logits[span]
+        if first:
+            parts = self._engine.early(np.concatenate([items[i][0] for i in first]))
+            for i, span in zip(first, _spans([items[i][0] for i in first]), strict=True):
+                results[i] = [part[span] for part in parts]
+        return results
 
 
 class BatchedSteps:
@@ -159,6 +219,11 @@ class BatchedSteps:
         self.name, self.precision = engine.name, engine.precision
         self._engine = engine
         self.turns: Turns[tuple[np.ndarray, Any], tuple[np.ndarray, Any]] = Turns(self._compute, max_streams)
+
+    @property
+    def sizes(self) -> Counter[int]:
+        """Calls of the engine, by number of streams that were joined."""
+        return self.turns.sizes
 
     def initial(self, n_streams: int = 1) -> Any:
         """Return the state of `n_streams` streams before their first column."""
@@ -178,9 +243,13 @@ class BatchedSteps:
         columns = np.concatenate([item[0] for item in items])
         state = [_joined(parts) for parts in zip(*(item[1] for item in items), strict=True)]
         logits, after = self._engine.step(columns, state)
-        stops = np.cumsum([len(item[0]) for item in items])
-        spans = [slice(int(stop) - len(item[0]), int(stop)) for stop, item in zip(stops, items, strict=True)]
-        return [(logits[span], [part[span] for part in after]) for span in spans]
+        return [(logits[span], [part[span] for part in after]) for span in _spans([item[0] for item in items])]
+
+
+def _spans(batches: Sequence[np.ndarray]) -> list[slice]:
+    """Return where each of `batches` lies when they are joined."""
+    stops = np.cumsum([len(batch) for batch in batches])
+    return [slice(int(stop) - len(batch), int(stop)) for stop, batch in zip(stops, batches, strict=True)]
 
 
 def _joined(parts: Sequence[Any]) -> Any:
@@ -192,6 +261,8 @@ def _joined(parts: Sequence[Any]) -> Any:
     return torch.cat(tuple(parts))
 
 
-def batched(engine: Engine | StatefulEngine) -> BatchedEngine | BatchedSteps:
+def batched(engine: Engine | StatefulEngine) -> BatchedEngine | BatchedTwoStepEngine | BatchedSteps:
     """Return `engine` for several threads."""
-    return BatchedSteps(engine) if isinstance(engine, StatefulEngine) else BatchedEngine(engine)
+    if isinstance(engine, StatefulEngine):
+        return BatchedSteps(engine)
+    return BatchedTwoStepEngine(engine) if isinstance(engine, TwoStepEngine) else BatchedEngine(engine)

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from bci.engines.base import StatefulEngine, TwoStepEngine
-from bci.engines.batching import MAX_WINDOWS, BatchedEngine, BatchedSteps, Turns, batched
+from bci.engines.batching import MAX_WINDOWS, BatchedEngine, BatchedSteps, BatchedTwoStepEngine, Turns, batched
 from bci.engines.eager_engine import EagerEngine
 from bci.engines.stepping import EagerSteps
 from bci.errors import EngineError
@@ -146,6 +146,36 @@ def test_steps_of_a_batch_keep_every_streams_own_state():
         logits, states = zip(*(found[s] for s in range(3)), strict=True)
     np.testing.assert_allclose(np.concatenate(logits), np.concatenate(alone), rtol=0, atol=1e-5)
     np.testing.assert_array_equal(shared.along(columns[0, :, 0, ..., 0].transpose(1, 2, 0))[0].shape, (6, 2))
+
+
+class InTwo:
+    """The sum of what came early and of what came late, as an engine in two steps."""
+
+    name, precision, n_late = "in two", "fp32", 4
+
+    def __call__(self, batch):
+        return self.late(batch, self.early(batch))
+
+    def early(self, batch):
+        return [batch[..., :-4].sum(axis=(1, 2, 3))[:, None]]
+
+    def late(self, batch, kept):
+        return np.concatenate([kept[0], batch[..., -4:].sum(axis=(1, 2, 3))[:, None]], axis=1)
+
+
+def test_both_steps_of_a_batch_give_what_each_window_gives_alone():
+    engine = InTwo()
+    shared = batched(engine)
+    assert isinstance(shared, BatchedTwoStepEngine)
+    assert isinstance(shared, TwoStepEngine)
+    windows = np.random.default_rng(0).normal(size=(6, 1, 3, 8, 24)).astype(np.float32)
+    wanted = [engine(window) for window in windows]
+    np.testing.assert_allclose(shared(windows[0]), wanted[0], rtol=1e-5)
+    kept = {i: engine.early(windows[i]) for i in (1, 3, 4)}  # the others begin only now
+    mixed = shared._compute([(windows[i], kept.get(i)) for i in range(6)])
+    found = [mixed[i] if i in kept else shared.late(windows[i], mixed[i]) for i in range(6)]
+    np.testing.assert_allclose(np.concatenate(found), np.concatenate(wanted), rtol=1e-5)
+    assert shared.sizes == {1: 4, 3: 1}
 
 
 def test_a_device_is_kept_warm_when_nobody_computes():
