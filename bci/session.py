@@ -103,7 +103,7 @@ class Session:
         self._overload = Overload(hop_s, round(hop_s * decoder.signal_in.sfreq), settings.overload)
         self.alarms = AlarmEvents(decoder.decision)
         self._budget = BudgetEvents(settings.budget, decoder)
-        self._status = Status(self.telemetry, decoder, identity, self.alarms, 0.0)
+        self._status = Status(self.telemetry, decoder, identity, self.alarms, 0.0, self._budget.figures)
         self._clock_offset_s: float | None = None
 
     def stop(self) -> None:

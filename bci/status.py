@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from bci.alarm_events import AlarmEvents
 from bci.alarm_figures import Figures
 from bci.algorithmic import AlgorithmicLatency
 from bci.budget_events import BudgetFigures
 from bci.decoder import Decoder
+from bci.engines.gpu_memory import gpu_memory
 from bci.events import Event
 from bci.identity import Identity
 from bci.telemetry import Percentiles, Telemetry
@@ -75,12 +78,21 @@ class Status:
         State and figures of the alarm.
     now_s : float
         When the first span begins, in seconds.
+    budget : callable
+        Returns how the budget was kept so far; None if there is none.
     """
 
     def __init__(
-        self, telemetry: Telemetry, decoder: Decoder, identity: Identity, alarms: AlarmEvents, now_s: float
+        self,
+        telemetry: Telemetry,
+        decoder: Decoder,
+        identity: Identity,
+        alarms: AlarmEvents,
+        now_s: float,
+        budget: Callable[[], BudgetFigures | None],
     ) -> None:
         self._telemetry, self._decoder, self._identity, self._alarms = telemetry, decoder, identity, alarms
+        self._budget = budget
         self._n_reported = 0
         self.since_s = now_s
 
@@ -128,5 +140,12 @@ class Status:
                 "engine": self._identity.engine,
                 "precision": self._identity.precision,
                 **self._alarms.fields(),
+                **self._where_known(),
             },
         )
+
+    def _where_known(self) -> dict[str, Any]:
+        """Return what only sessions with a budget or a GPU can tell."""
+        budget, memory = self._budget(), gpu_memory()
+        told = {} if budget is None else {"budget": {"limits_ms": budget.limits_ms, "missed": budget.missed}}
+        return told if memory is None else told | {"gpu_memory": memory}

@@ -23,7 +23,6 @@ class HealthFigures:
     def __init__(self) -> None:
         self._recent: deque[tuple[float, ...]] = deque(maxlen=MAX_STATUSES)  # received, p50, p99, max
         self._newest: Mapping[str, Any] = {}
-        self._missed = 0
         self.newest_s = math.nan
         """When the newest ``status`` came; NaN before one."""
 
@@ -32,10 +31,6 @@ class HealthFigures:
         total = mapping(mapping(fields, "latency"), "total")
         self._newest, self.newest_s = fields, received_s
         self._recent.append((received_s, *(number(total, key) for key in ("p50_ms", "p99_ms", "max_ms"))))
-
-    def miss(self) -> None:
-        """Count a ``budget_missed`` event of a session whose ``status`` does not."""
-        self._missed += 1
 
     def panel(self, now_s: float, hop_s: float, monitor_dropped: int) -> HealthPanel:
         """Return the figures at `now_s`.
@@ -52,7 +47,8 @@ class HealthFigures:
         fields, latency = self._newest, mapping(self._newest, "latency")
         recent = np.array([row for row in self._recent if row[0] > now_s - MINUTE_S]).reshape(-1, 4)
         budget = mapping(fields, "budget")
-        budget_ms = number(budget, "total_ms", 1e3 * hop_s if hop_s > 0 else math.nan)
+        limits = mapping(budget, "limits_ms")
+        budget_ms = number(limits, "total", number(limits, "compute", 1e3 * hop_s if hop_s > 0 else math.nan))
         p99_ms = _most(recent[:, 2])
         stages = {
             str(name)[:40]: (number(one, "p50_ms"), number(one, "p99_ms"))
@@ -72,16 +68,21 @@ class HealthFigures:
             dropped=count(fields, "dropped"),
             gaps=count(fields, "gaps"),
             held=count(fields, "held"),
-            missed=count(budget, "missed") or self._missed,
+            missed=count(budget, "missed"),
             rate=number(fields, "rate"),
             nominal_rate=number(fields, "nominal_rate"),
             clock_offset_s=number(fields, "clock_offset_s"),
             engine=text(fields, "engine"),
             precision=text(fields, "precision"),
-            gpu_memory=text(fields, "gpu_memory"),
+            gpu_memory=_memory(mapping(fields, "gpu_memory")),
             silent_s=max(0.0, now_s - self.newest_s),
             monitor_dropped=monitor_dropped,
         )
+
+
+def _memory(memory: Mapping[str, Any]) -> str:
+    used, total = number(memory, "used_mb"), number(memory, "total_mb")
+    return f"{used / 1024:.1f} of {total / 1024:.1f} GiB" if math.isfinite(used + total) else ""
 
 
 def _most(values: np.ndarray) -> float:

@@ -193,8 +193,6 @@ class MonitorModel:
             self._probabilities.alarm(kind == "alarm_on", time_s)
         if kind in RESETS or (kind == "gap" and fields.get("filled") is not True):
             self._probabilities.restart(time_s)
-        if kind == "budget_missed":
-            self._health.miss()
         if kind == "bad_channel" and (channel := text(fields, "channel")):
             bad = {name: why for name, why in self._bad.items() if name != channel}
             if fields.get("bad") is True and len(bad) < MAX_BAD:

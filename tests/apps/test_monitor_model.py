@@ -277,6 +277,19 @@ def test_health_is_what_the_status_says():
     assert (health.engine, health.precision, health.silent_s) == ("onnx", "fp32", 0.0)
 
 
+def test_a_declared_budget_and_a_gpu_are_shown():
+    clock = Clock()
+    model = running(clock)
+    memory = {"used_mb": 1536.0, "total_mb": 81920.0}
+    status(model, clock, budget={"limits_ms": {"total": 20.0, "engine": 1.0}, "missed": 7}, gpu_memory=memory)
+    health = model.snapshot(clock.now_s).health
+    assert (health.budget_ms, health.budget_share, health.missed) == (20.0, pytest.approx(0.1), 7)
+    assert health.gpu_memory == "1.5 of 80.0 GiB"
+    status(model, clock, budget={"limits_ms": {"compute": 5.0}, "missed": 0}, gpu_memory={"used_mb": "x"})
+    health = model.snapshot(clock.now_s).health
+    assert (health.budget_ms, health.gpu_memory) == (5.0, "")
+
+
 @pytest.mark.parametrize(
     "fields",
     [

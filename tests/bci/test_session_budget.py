@@ -64,7 +64,15 @@ def test_without_a_budget_nothing_is_said():
     summary, tape, _ = run(BudgetSpec(), lambda n: 0.05)
     assert summary.budget is None
     assert not [e for e in tape.events() if e.kind.startswith("budget")]
+    assert not [e for e in tape.events() if "budget" in e.fields]
     assert indices(tape) == list(range(100))
+
+
+def test_the_status_tells_limits_and_misses():
+    summary, tape, _ = run(BudgetSpec(compute_ms=20.0), lambda n: 0.05 if n < 7 else 0.0)
+    told = [e.fields["budget"] for e in tape.events() if e.kind == "status"]
+    assert told[-1] == {"limits_ms": {"compute": 20.0}, "missed": summary.budget.missed}
+    assert summary.budget.missed == 7
 
 
 def test_misses_are_told_with_their_stage_at_most_once_a_second_and_all_counted():
