@@ -239,6 +239,7 @@ def started(*arguments):
         else:
             pytest.fail("".join(seen))
         with Client(int(found[1]), found[2]) as client:
+            assert client.ask("hello")["ok"] is False  # who has shown the token may stay, however long the rest takes
             yield process, client
     finally:
         process.kill()
@@ -265,7 +266,7 @@ def test_commands_of_a_replay_and_of_a_session_are_events_of_both(tmp_path):
     mne.io.RawArray(volts, info, verbose="error").save(path, verbose="error")
     write_random_bundle(tmp_path / "bundle", signal)
     run = ("run", "--stream", "controlled", "--model", tmp_path / "bundle", "--log", log, "--no-view")
-    run += ("--publish", "signal,features", "--quality", "off")  # white noise is no good channel
+    run += ("--publish", "signal,features", "--quality", "off", "--overload", "all")  # white noise is no good channel
     with (
         started("replay", path, "--name", "controlled", "--wait") as (replay, player),
         started(*run, "--engine", "eager") as (session, decoder),
