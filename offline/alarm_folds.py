@@ -18,7 +18,8 @@ from bci.records import record_from_dict
 from offline.checkpoint import load_checkpoint, save_checkpoint
 from offline.config import TrainConfig
 from offline.datasets.base import Dataset, Session
-from offline.evaluate import Fitted
+from offline.evaluate import Fitted, feature_cache
+from offline.feature_cache import FeatureCache
 from offline.seizure_alarm import Track, choose_alarm, figures, score_tracks
 from offline.seizure_events import EventScore, Span
 from offline.splits import Split, sides
@@ -52,6 +53,7 @@ class AlarmFolds:
         self._hop_s = config.hop_s
         self._seed = config.seed
         self._folder = folder
+        self._cache = feature_cache(config)
         if self._label is not None and config.split == "temporal":
             raise UsageError("An alarm is chosen on other people, got a split in time. Leave --alarm-class out.")
         if self._label is not None and self._label not in dataset.classes:
@@ -133,10 +135,12 @@ class AlarmFolds:
         label = self._dataset.classes.index(str(self._label))
         sfreq = session.signal.sfreq
         events = tuple(Span(s.start / sfreq, s.stop / sfreq) for s in session.stretches if s.label == label)
-        return session_track(fitted, session, events)
+        return session_track(fitted, session, events, self._cache)
 
 
-def session_track(fitted: Fitted, session: Session, events: tuple[Span, ...]) -> Track:
+def session_track(
+    fitted: Fitted, session: Session, events: tuple[Span, ...], cache: FeatureCache | None = None
+) -> Track:
     """Return what a model gives over a whole recording, at every hop.
 
     Parameters
@@ -147,10 +151,15 @@ def session_track(fitted: Fitted, session: Session, events: tuple[Span, ...]) ->
         Recording.
     events : tuple of Span
         Truth.
+    cache : FeatureCache or None, default=None
+        Where outputs of pipelines are kept.
     """
     running = fitted.pipeline.build()
-    block = running.process(session.read())
-    columns = block.data.astype(np.float32)
+    if cache is None:
+        block = running.process(session.read())
+    else:
+        block = cache.block(fitted.pipeline, session.sha256, session.read)
+    columns = block.data.astype(np.float32, copy=False)
     n = running.window_frames
     starts = window_starts(columns.shape[-1], running)
     if hasattr(fitted.network, "step"):

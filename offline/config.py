@@ -27,6 +27,9 @@ class TrainConfig:
         Folder for the results.
     data : str or None, default=None
         Folder of the archive; None for a task without one.
+    features : str or None, default=None
+        Folder in which outputs of pipelines are kept and mapped from, so that each is computed once for all folds and
+        trials, and no archive has to fit into the memory; None computes them in memory.
     window_s : float, default=2.0
         Raw signal behind a prediction, in seconds; what filters remember comes on top.
     hop_s : float, default=0.25
@@ -82,6 +85,7 @@ class TrainConfig:
     model: str
     out: str
     data: str | None = None
+    features: str | None = None
     window_s: float = 2.0
     hop_s: float = 0.25
     seed: int = 0

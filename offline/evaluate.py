@@ -21,6 +21,7 @@ from offline.calibrate import fit_temperature
 from offline.checkpoint import write_atomic
 from offline.config import LOOP, TrainConfig
 from offline.datasets.base import Dataset
+from offline.feature_cache import FeatureCache
 from offline.fit import fit_stages
 from offline.fold import FoldResult, read_fold
 from offline.losses import LossSpec, distributions
@@ -105,7 +106,8 @@ def fit_model(
     # what stops nothing is learnt from, unless an alarm is chosen on it
     learners = (*learning, *stopping) if closed and config.alarm_class is None else learning
     pipeline = fit_stages(recipe.pipeline(dataset.sessions[0].signal, config.window_s, config.hop_s), learners)
-    train = cut_sessions(pipeline, learners)
+    cache = feature_cache(config)
+    train = cut_sessions(pipeline, learners, cache)
     spec = model_spec(recipe, pipeline, len(dataset.classes), config.dropout)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
@@ -115,7 +117,7 @@ def fit_model(
 
         fit_baseline(network, train)
         return Fitted(pipeline, spec, network, (), 0)
-    validation = cut_sessions(pipeline, stopping) if stopping else None
+    validation = cut_sessions(pipeline, stopping, cache) if stopping else None
     settings = loop_settings(recipe, config, stop_after)
     signal = pipeline.build().signal_out
     trained = train_network(network, train, validation, settings, checkpoint, on_epoch, signal)
@@ -204,11 +206,20 @@ def model_spec(recipe: Recipe, pipeline: PipelineSpec, n_classes: int, dropout: 
     return ModelSpec(recipe.architecture, arguments)
 
 
+def feature_cache(config: TrainConfig) -> FeatureCache | None:
+    """Return where a run keeps outputs of pipelines; None if it keeps none."""
+    return None if config.features is None else FeatureCache(Path(config.features))
+
+
 def evaluate_split(
-    dataset: Dataset, split: Split | TemporalSplit, fitted: Fitted, loss: LossSpec = PLAIN
+    dataset: Dataset,
+    split: Split | TemporalSplit,
+    fitted: Fitted,
+    loss: LossSpec = PLAIN,
+    cache: FeatureCache | None = None,
 ) -> FoldResult:
-    """Score a model on the earliest window of every stretch of the test side."""
-    test = cut_sessions(fitted.pipeline, sides(dataset, split)[2])
+    """Score a model on one window of every stretch of the test side, see `WindowSet.scored_windows`."""
+    test = cut_sessions(fitted.pipeline, sides(dataset, split)[2], cache)
     logits = logits_of(fitted.network, test.scored_windows())
     targets = torch.from_numpy(distributions(test.labels, test.votes, logits.shape[1]))
     return FoldResult(
@@ -282,7 +293,10 @@ def cross_validate(
             fitted = fit_model(dataset, split, recipe, config, checkpoint=state, on_epoch=report)
             loop = loop_settings(recipe, config)
             loss = LossSpec(loop.loss, 0.0, loop.focal_gamma)
-            content = {**asdict(evaluate_split(dataset, split, fitted, loss)), "settings": settings}
+            content = {
+                **asdict(evaluate_split(dataset, split, fitted, loss, feature_cache(config))),
+                "settings": settings,
+            }
             if writes():
                 if on_fitted is not None:
                     on_fitted(split, fitted)

@@ -18,7 +18,7 @@ from offline.datasets.base import Dataset, Session
 
 FILE = "run.json"
 _PACKAGES = ("streaming-bci", "torch", "numpy", "scipy", "scikit-learn", "pyriemann", "optuna")
-_PLACES = ("data", "out")
+_PLACES = ("data", "out", "features")
 
 
 def versions() -> dict[str, str]:

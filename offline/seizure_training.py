@@ -62,6 +62,7 @@ UNUSED = (
     "patience",
     "n_validation",
     "skip_bad",
+    "features",
     "split",
     "n_folds",
     "classes",

@@ -10,6 +10,7 @@ import numpy as np
 from bci.errors import SpecError
 from bci.pipeline import Pipeline, PipelineSpec
 from offline.datasets.base import Session
+from offline.feature_cache import FeatureCache
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +106,7 @@ class WindowSet:
         return rng.integers(self.first[stretches], self.last[stretches] + 1)
 
 
-def session_windows(pipeline: Pipeline, session: Session) -> SessionWindows:
+def session_windows(pipeline: Pipeline, session: Session, cache: FeatureCache | None = None) -> SessionWindows:
     """Run a whole recording through a pipeline and find where windows may start.
 
     Parameters
@@ -114,6 +115,8 @@ def session_windows(pipeline: Pipeline, session: Session) -> SessionWindows:
         It is reset first.
     session : Session
         Its stretches need room for at least one window each.
+    cache : FeatureCache or None, default=None
+        Where outputs of pipelines are kept, mapped from disk; None computes them in memory.
 
     Returns
     -------
@@ -124,18 +127,21 @@ def session_windows(pipeline: Pipeline, session: Session) -> SessionWindows:
     SpecError
         If a window does not fit into a stretch, nor into its context.
     """
-    pipeline.reset()
-    block = pipeline.process(session.read())
+    if cache is None:
+        pipeline.reset()
+        block = pipeline.process(session.read())
+    else:
+        block = cache.block(pipeline.spec, session.sha256, session.read)
     first, last, scored = _starts(block.last_input, pipeline, session)
     labels = np.array([stretch.label for stretch in session.stretches], dtype=np.int64)
     votes = _stretch_votes(session)
-    return SessionWindows(block.data.astype(np.float32), first, last, labels, block.valid, votes, scored)
+    return SessionWindows(block.data.astype(np.float32, copy=False), first, last, labels, block.valid, votes, scored)
 
 
-def cut_sessions(spec: PipelineSpec, sessions: Sequence[Session]) -> WindowSet:
-    """Return the windows of several sessions, each run through the pipeline from its first sample."""
+def cut_sessions(spec: PipelineSpec, sessions: Sequence[Session], cache: FeatureCache | None = None) -> WindowSet:
+    """Return the windows of several sessions, each run through the pipeline from its first sample, or out of a cache."""
     pipeline = spec.build()
-    return WindowSet([session_windows(pipeline, session) for session in sessions], pipeline.window_frames)
+    return WindowSet([session_windows(pipeline, session, cache) for session in sessions], pipeline.window_frames)
 
 
 def require_windows(spec: PipelineSpec, sessions: Sequence[Session]) -> None:

@@ -92,7 +92,7 @@ def test_an_interrupted_study_ends_like_one_that_was_not(toy, tmp_path):
 def test_folds_are_done_apart_and_put_together(toy, tmp_path):
     """As two processes would, with trials in a database."""
     whole = tune(config(tmp_path / "a", tune=2), Workplace(tmp_path / "a"))
-    settings, out = config(tmp_path / "b", tune=2), tmp_path / "b"
+    settings, out = config(tmp_path / "b", tune=2, features=str(tmp_path / "features")), tmp_path / "b"
     storage = f"sqlite:///{tmp_path / 'trials.db'}"
     assert tune(settings, Workplace(out, storage, (1, 3))) == {}
     assert sorted(path.name for path in (out / "folds").glob("*.json")) == ["sub-02.json", "sub-04.json"]

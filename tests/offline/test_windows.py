@@ -16,6 +16,7 @@ from bci.stages.logmel import LogMel
 from bci.stages.resample import Resample
 from bci.stages.scale import RobustScale
 from offline.datasets.base import Session, Stretch
+from offline.feature_cache import FeatureCache
 from offline.fit import fit_stages
 from offline.windows import SessionWindows, WindowSet, cut_sessions, require_windows, session_windows
 
@@ -111,6 +112,26 @@ def test_a_window_longer_than_its_stretch_contains_it_and_stays_in_its_context()
     assert (whole.first.tolist(), whole.last.tolist()) == ([200], [200])
     with pytest.raises(SpecError, match=r"must fit into every labelled stretch, .* has one of 1\.95"):
         session_windows(PipelineSpec(SIGNAL, (), Window(501 / 256, 1.0)).build(), recording)
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_windows_out_of_a_cache_are_those_that_are_computed(name, tmp_path):
+    spec = PipelineSpec(SIGNAL, STAGES[name], Window(2.0, 0.25))
+    recording = whole_read(session())
+    cache = FeatureCache(tmp_path)
+    computed = cut_sessions(spec, [recording])
+    for _ in range(2):  # made, then found
+        kept = cut_sessions(spec, [recording], cache)
+        np.testing.assert_array_equal(kept.scored_windows(), computed.scored_windows())
+        assert (kept.last.tolist(), kept.n_incomplete()) == (computed.last.tolist(), computed.n_incomplete())
+        assert isinstance(kept._sessions[0].data, np.memmap), "it does not take memory"
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def whole_read(recording: Session) -> Session:
+    """Return the recording with a `read` that takes bounds."""
+    data = recording.read()
+    return replace(recording, read=lambda start=0, stop=None: data[:, start:stop])
 
 
 def test_votes_of_some_sessions_are_none_of_others():
