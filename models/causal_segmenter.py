@@ -43,6 +43,7 @@ class StridedAttention(nn.Module):
     """
 
     n_states = 3
+    BLOCK = 1024  # samples at least whose scores stand in one matrix
 
     def __init__(self, n_channels: int, n_heads: int, look_back: int, stride: int) -> None:
         super().__init__()
@@ -73,7 +74,7 @@ class StridedAttention(nn.Module):
         if x.shape[-1] == 0:
             return x, state
         outputs = []
-        for piece in x.split(self.n_behind + self._stride, dim=-1):  # the work grows with the stream, not its square
+        for piece in x.split(max(self.n_behind + self._stride, self.BLOCK), dim=-1):  # the work grows with the stream
             y, state = self._attend(piece, state)
             outputs.append(y)
         return x + torch.cat(outputs, dim=-1), state

@@ -9,6 +9,7 @@ import torch
 from bci.engines.eager_engine import EagerEngine
 from bci.engines.onnx_engine import OnnxEngine
 from bci.engines.selection import build_engine, cache_folder
+from bci.engines.stepping import OnnxSteps, build_stateful
 from bci.errors import EngineError
 from models.registry import ModelSpec, build, names, parameters
 
@@ -44,6 +45,11 @@ def test_every_model_runs_on_onnx_as_in_eager_or_says_why_not(name):
         pytest.importorskip("timm", reason="needs the extra timm", exc_type=ImportError)
     network = network_of(name)
     example = windows(network)
+    if hasattr(network, "step"):  # it is served step by step
+        engine, report = build_stateful("onnx", network, windows(network, 1)[0], KEY)
+        assert isinstance(engine, OnnxSteps)
+        assert report.parity_error <= 1e-5
+        return
     reason = getattr(network, "eager_only", None)
     if reason is not None:
         with pytest.raises(EngineError, match=rf"cannot be exported to ONNX: {reason}\. Use --engine eager"):

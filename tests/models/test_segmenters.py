@@ -84,7 +84,9 @@ def attended(attention: StridedAttention, x: torch.Tensor) -> torch.Tensor:
 
 
 @pytest.mark.parametrize(("look_back", "stride"), [(1, 1), (4, 1), (3, 5), (6, 4), (1, 3)])
-def test_strided_attention_is_attention_to_every_kth_sample(look_back, stride):
+@pytest.mark.parametrize("block", [1, 1024])
+def test_strided_attention_is_attention_to_every_kth_sample(look_back, stride, block, monkeypatch):
+    monkeypatch.setattr(StridedAttention, "BLOCK", block)
     torch.manual_seed(0)
     attention = StridedAttention(8, 2, look_back, stride).double()
     torch.nn.init.normal_(attention.distance)
