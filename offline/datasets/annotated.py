@@ -164,7 +164,7 @@ def _read(path: Path, montage: str, start: int = 0, stop: int | None = None) -> 
     return made.read(recording.read, start, stop)
 
 
-@lru_cache(maxsize=8)  # windows are read one after the other; opening takes longer than reading one
+@lru_cache(maxsize=4)  # windows are read one after the other; opening takes longer than reading one
 def _opened(path: Path, montage: str) -> tuple[Recording, Normaliser]:
     recording = open_recording(path)
     if recording.gaps:
