@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import tomllib
 from collections import Counter
+from pathlib import Path
+from typing import get_args
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bci.budget import LONGEST_RECOVERY, Budget, BudgetSpec, Miss
+from bci.budget import LONGEST_RECOVERY, STAGES, Budget, BudgetSpec, Miss, Policy
 from bci.errors import SpecError
+from bci.records import record_from_dict
 
 POLICIES = (None, "skip_window", "widen_hop", "fallback_model", "alarm_fault")
 LIMIT_MS = 10.0
@@ -183,3 +187,11 @@ def test_of_several_stages_the_one_that_is_over_by_the_largest_factor_is_named()
 def test_a_budget_that_cannot_be_kept_is_refused(fields, message):
     with pytest.raises(SpecError, match=message):
         BudgetSpec(**fields)
+
+
+def test_the_document_has_every_limit_and_policy_and_an_example_that_holds():
+    text = (Path(__file__).resolve().parents[2] / "docs" / "budget.md").read_text()
+    example = tomllib.loads(text.partition("```toml")[2].partition("```")[0])
+    assert record_from_dict(BudgetSpec, example["budget"], "[budget]").policy == "widen_hop"
+    missing = [word for word in (*get_args(Policy), *(f"{stage}_ms" for stage in STAGES)) if f"`{word}`" not in text]
+    assert not missing
