@@ -335,7 +335,8 @@ class TracePanel:
             data = self._montage.apply(self._shown.history.newest(n)[0], self._bad_channels())
             known = np.isfinite(data).any(axis=1) if data.size else np.zeros(len(self.names), bool)
             middles = np.zeros(len(self.names), np.float32)
-            middles[known] = np.nanmedian(np.where(np.isfinite(data[known]), data[known], np.nan), axis=1)
+            finite = np.where(np.isfinite(data[known]), data[known], np.nan).astype(np.float64)  # sums of two overflow
+            middles[known] = np.nanmedian(finite, axis=1)
             return middles
         return np.zeros(len(self.names), np.float32)
 
