@@ -10,6 +10,7 @@ import pytest
 from bci.chunk import Signal
 from bci.errors import UsageError
 from bci.stages.scale import RobustScale
+from models.registry import ModelSpec, build
 from offline.recipes import RECIPES, recipe
 
 SIGNAL = Signal(256.0, ("Oz", "O1"))
@@ -31,3 +32,23 @@ def test_a_window_sees_no_more_than_it_says(model, window_s):
 def test_a_window_shorter_than_a_frame_is_refused():
     with pytest.raises(UsageError, match=r"window_s must be at least 1 s for this model, got 0\.5"):
         recipe("ssvep", "mel_cnn").pipeline(SIGNAL, 0.5, 0.25)
+
+
+@pytest.mark.parametrize(
+    ("task", "signal"),
+    [
+        ("epoc-epilepsy", Signal(128.0, ("AF3", "F7", "O1", "O2"))),
+        ("ecog-seizures", Signal(400.0, ("E01", "E02", "E03"))),
+        ("icu-hms", Signal(200.0, ("Fp1", "F3", "C3"))),
+    ],
+)
+def test_recipes_of_archives_build_a_network_on_their_pipeline(task, signal):
+    for name, plan in RECIPES[task].items():
+        spec = plan.pipeline(signal, 8.0, 1.0)
+        fitted = RobustScale((0.0,) * signal.n_channels, (1.0,) * signal.n_channels)
+        pipeline = replace(spec, stages=tuple(fitted if isinstance(s, RobustScale) else s for s in spec.stages)).build()
+        out = pipeline.signal_out
+        shape = {"n_channels": out.n_channels, "n_times": pipeline.window_frames, "sfreq": out.sfreq, "n_classes": 2}
+        shape |= {"n_features": out.n_features} if out.n_features else {}
+        network = build(ModelSpec(plan.architecture, shape | dict(plan.arguments)))
+        assert tuple(network.input_shape[1:]) == (*out.shape[1:], pipeline.window_frames), name
