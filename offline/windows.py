@@ -139,7 +139,7 @@ def session_windows(pipeline: Pipeline, session: Session, cache: FeatureCache | 
 
 
 def cut_sessions(spec: PipelineSpec, sessions: Sequence[Session], cache: FeatureCache | None = None) -> WindowSet:
-    """Return the windows of several sessions, each run through the pipeline from its first sample, or out of a cache."""
+    """Return the windows of several sessions, each run through the pipeline from its first sample."""
     pipeline = spec.build()
     return WindowSet([session_windows(pipeline, session, cache) for session in sessions], pipeline.window_frames)
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 
 from apps.train_commands._progress import shown
 from apps.train_commands._settings import add_part, add_settings, settings, workplace
 
 HELP = "choose settings by nested folds; whoever is scored has no say"
+TRIALS = 20
+"""Trials of each fold unless ``--tune`` says so."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -22,6 +25,7 @@ def run(args: argparse.Namespace) -> int:
     from offline.tune import tune
 
     config = settings(args)
+    config = config if config.tune else replace(config, tune=TRIALS)
     with shown() as on_step:
         tuned = tune(config, workplace(args, config), on_step)
     if not tuned:
