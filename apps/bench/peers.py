@@ -11,7 +11,7 @@ from apps.bench.children import private_lsl
 from apps.bench.peer import INSTALL
 from apps.bench.report import TIMES, Chart, Column, Report, Row, Table, Value, joined, times
 from apps.bench.timing import Latencies
-from bci.errors import UsageError
+from bci.errors import StreamError, UsageError
 
 HISTORIES_S = (10.0, 300.0)
 PREDICT, CALLBACK, FILTER = "predict", "callback", "filter"
@@ -56,17 +56,14 @@ def bench(args: argparse.Namespace, progress: Callable[[str], None]) -> Report:
     if not has_peer:
         notes.append(f"mne-lsl was not measured: it is not installed ({INSTALL}).")
     rows: list[Row] = []
+    measures = {PREDICT: _predictions, CALLBACK: _callbacks, FILTER: _filters}
     with private_lsl():
-        if PREDICT in asked:
-            rows += _predictions(args, has_peer, progress)
-        if CALLBACK in asked:
-            rows += _callbacks(args, has_peer, progress)
-    if FILTER in asked:
-        progress(WORKS[FILTER])
-        sides = tuple(side for side in filter_peers.SIDES if has_peer or side != "mne-lsl")
-        found, missing = filter_peers.run(args.bursts, args.seed, sides)
-        notes += missing
-        rows += related(FILTER, {side: ("", latencies, None) for side, latencies in found.items()})
+        for work in asked:
+            progress(WORKS[work])
+            try:
+                rows += measures[work](args, has_peer, notes, progress)
+            except StreamError as error:  # the others' numbers stay
+                notes.append(f"{WORKS[work]} was not measured: {error}")
     return Report(
         bench="peers",
         table=Table("The same work, beside peers", COLUMNS, tuple(rows)),
@@ -102,7 +99,9 @@ def related(work: str, found: dict[str, tuple[str, Latencies, float | None]]) ->
     return rows
 
 
-def _predictions(args: argparse.Namespace, has_peer: bool, progress: Callable[[str], None]) -> list[Row]:
+def _predictions(
+    args: argparse.Namespace, has_peer: bool, notes: list[str], progress: Callable[[str], None]
+) -> list[Row]:
     settings = e2e.Settings(args.duration, args.engine, 10.0, has_peer, args.rounds, 1, args.seed)
     wanted = [row for row in e2e.contenders(settings)[0] if row.history_s == settings.history_s and not row.real_time]
     if args.engine != "eager":
@@ -111,11 +110,19 @@ def _predictions(args: argparse.Namespace, has_peer: bool, progress: Callable[[s
     return related(PREDICT, {row.label: ("", row.push_to_prediction, row.busy) for row in rows})
 
 
-def _callbacks(args: argparse.Namespace, has_peer: bool, progress: Callable[[str], None]) -> list[Row]:
-    progress(WORKS[CALLBACK])
+def _callbacks(
+    args: argparse.Namespace, has_peer: bool, notes: list[str], progress: Callable[[str], None]
+) -> list[Row]:
     sides = tuple(side for side in callback_peers.SIDES if has_peer or side == "ours")
     found = callback_peers.run(args.rounds, args.duration, HISTORIES_S, sides, args.seed)
     return related(
         CALLBACK,
         {f"{side}, {history_s:g} s kept": (f"{history_s:g}", *told) for (side, history_s), told in found.items()},
     )
+
+
+def _filters(args: argparse.Namespace, has_peer: bool, notes: list[str], progress: Callable[[str], None]) -> list[Row]:
+    sides = tuple(side for side in filter_peers.SIDES if has_peer or side != "mne-lsl")
+    found, missing = filter_peers.run(args.bursts, args.seed, sides)
+    notes += missing
+    return related(FILTER, {side: ("", latencies, None) for side, latencies in found.items()})
