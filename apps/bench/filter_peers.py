@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import time
+import warnings
 from collections.abc import Callable
 from multiprocessing.connection import Connection
 
@@ -67,12 +68,19 @@ def brainflow() -> Process:
     n = round(WINDOW_S * SFREQ)
     window = np.zeros((N_CHANNELS, n))
 
+    def filter_row(row: np.ndarray) -> None:
+        DataFilter.perform_bandpass(row, int(SFREQ), LOW_HZ, HIGH_HZ, ORDER, FilterTypes.BUTTERWORTH, 0)
+
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "pkg_resources is deprecated", UserWarning)  # what loads its library
+        filter_row(np.zeros(n))
+
     def process(x: np.ndarray) -> object:
         window[:, :-CHUNK] = window[:, CHUNK:]
         window[:, -CHUNK:] = x
         filtered = window.copy()
         for row in filtered:
-            DataFilter.perform_bandpass(row, int(SFREQ), LOW_HZ, HIGH_HZ, ORDER, FilterTypes.BUTTERWORTH, 0)
+            filter_row(row)
         return filtered
 
     return process
