@@ -5,10 +5,13 @@ from __future__ import annotations
 import importlib.util
 import json
 
+import pylsl
 import pytest
 
 from apps import cli
 from apps.bench import monitor
+from apps.monitor import measured
+from bci.errors import StreamNotFound
 
 
 @pytest.mark.qt
@@ -22,6 +25,12 @@ def test_windows_are_counted_over_lsl(tmp_path, monkeypatch):
     rows = json.loads(out.read_text())["rows"]
     assert [row["label"] for row in rows] == ["bci monitor, 4 ch", "pyqtgraph, all curves anew, 4 ch"]
     assert all(row["fps"] > 0 and row["core_percent"] > 0 and row["memory_MB"] > 20 for row in rows)
+
+
+def test_a_stream_that_is_not_there_is_said(monkeypatch):
+    monkeypatch.setattr(pylsl, "resolve_byprop", lambda *_: [])
+    with pytest.raises(StreamNotFound, match=r"The benchmark needs its own stream 'x' within 20 s, got none\."):
+        measured._inlet(measured.Screen("x", 1, 1.0, 1.0, 0.0, 1.0))
 
 
 @pytest.mark.parametrize(
