@@ -71,7 +71,7 @@ def test_filtered_samples_reach_a_callback(side, monkeypatch):
         pytest.importorskip("mne_lsl")
     monkeypatch.setattr(callback_peers, "SETTLE_S", 0.5)
     late, busy = callback_peers.run_turn(side, 10.0, 1.0, seed=0)
-    assert late.size > 10
+    assert late.size > 0
     assert (late > -0.01).all()
     assert busy > 0
 
