@@ -23,7 +23,7 @@ class StateSign(QWidget):
         super().__init__()
         self._theme, self._panel = theme, StatePanel()
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Expanding)
-        self.setMinimumSize(120, 72)
+        self.setMinimumSize(120, 108)
 
     def sizeHint(self) -> QSize:
         """Return the size that the word likes."""
