@@ -21,7 +21,7 @@ from bci.serving import serve
 from bci.sources.recording import open_recording
 from tests.bundles import CLASSES, noise, write_random_bundle
 
-pytestmark = [pytest.mark.lsl, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.lsl, pytest.mark.timeout(300)]
 
 BCI = [sys.executable, "-m", "apps"]
 SIGNAL = Signal(128.0, ("C3", "Cz", "C4"))
@@ -179,7 +179,7 @@ def until(condition):
 
 
 def appears(name):
-    assert pylsl.resolve_bypred(f"name='{name}'", 1, 40.0)
+    assert pylsl.resolve_bypred(f"name='{name}'", 1, TIMEOUT_S)
 
 
 def test_streams_of_a_type_come_and_go(model, tmp_path):
