@@ -72,8 +72,8 @@ def bench(args: argparse.Namespace, progress: Callable[[str], None]) -> Report:
         },
         notes=(
             "fps: paint events of the traces; ours and pyqtgraph are asked for 30, mne-lsl asks itself for 50. "
-            "core: processor time of the whole process, reading LSL included; frame: the same per frame, which a busy "
-            "machine does not change much.",
+            "core: processor time of the whole process, reading LSL included; frame: the same per frame. "
+            "On a machine that is busy with other work all of them say little.",
             *notes,
         ),
     )
