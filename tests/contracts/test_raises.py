@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.contracts.raises import GAP, Site, covered, patterns, shared, sites, uncovered
+from tests.contracts.raises import GAP, Known, Site, covered, patterns, shared, sites, uncovered
 
 SOURCE = """
 def check(low_hz):
@@ -43,7 +43,7 @@ def test_sites_are_read_with_their_placeholders():
     ],
 )
 def test_a_pattern_covers_the_message_it_can_match(test, is_covered):
-    assert covered(sites(SOURCE, "a.py")[0], patterns(test)) == is_covered
+    assert covered(sites(SOURCE, "a.py")[0], Known(patterns(test))) == is_covered
 
 
 def test_only_the_messages_own_words_count():
