@@ -9,6 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from models.limits import check_table
+
 N_SIGMA = 5.0
 """Half length of a wavelet, in standard deviations of its envelope."""
 
@@ -104,6 +106,8 @@ class MorletFrontEnd(nn.Module):
                 f"above 0, n_cycles and floor > 0, got low_hz={low_hz:g}, high_hz={high_hz:g}, "
                 f"n_features={n_features}, hop_length={hop_length}, n_cycles={n_cycles:g}, floor={floor:g}."
             )
+        longest = 2 * N_SIGMA * n_cycles / (2 * math.pi * low_hz) * sfreq + 1
+        check_table(2 * n_features * longest, "A set of wavelets")
         self.freqs_hz = tuple(float(hz) for hz in np.geomspace(low_hz, high_hz, n_features))
         self.n_features = n_features
         self.hop_length = hop_length

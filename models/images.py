@@ -8,6 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from models.limits import check_table
+
 
 class Resized(nn.Module):
     """Spectrograms of another size, by linear interpolation along both axes.
@@ -31,6 +33,7 @@ class Resized(nn.Module):
 
     def __init__(self, n_features: int, n_times: int, height: int, width: int) -> None:
         super().__init__()
+        check_table(height * n_features + width * n_times, "Resizing a spectrogram")
         self.register_buffer("rows", torch.from_numpy(_linear(n_features, height)), persistent=False)
         self.register_buffer("columns", torch.from_numpy(_linear(n_times, width).T.copy()), persistent=False)
 
@@ -79,6 +82,7 @@ def stacked_image(n_channels: int, neighbours: tuple[tuple[int, ...], ...] = ())
     ValueError
         If `neighbours` has not one entry a channel, or an index that is none.
     """
+    check_table(2 * n_channels**2, "A stacked image")
     near = neighbours or chains(n_channels, n_channels)
     if len(near) != n_channels or any(not 0 <= k < n_channels for row in near for k in row):
         raise ValueError(

@@ -9,6 +9,7 @@ from scipy.signal import get_window
 from torch import Tensor, nn
 
 from models.filterbank import MelScale, mel_filterbank
+from models.limits import check_table
 from models.stft import frame_power
 
 
@@ -74,6 +75,7 @@ class LogMelFrontEnd(nn.Module):
                 "LogMelFrontEnd needs 0 < win_length <= n_fft, hop_length >= 1 and floor > 0, "
                 f"got win_length={win_length}, n_fft={n_fft}, hop_length={hop_length}, floor={floor:g}."
             )
+        check_table(n_fft * max(1, n_mels), "A mel filter bank")
         self.n_fft = n_fft
         self.win_length = win_length
         self.hop_length = hop_length

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from models.cwt import MorletFrontEnd
 from models.images import Resized, Tiled
+from models.limits import check_table
 from models.logmel import LogMelFrontEnd
 from models.registry import ModelSpec, build, parameters
 from models.stft import LogStftFrontEnd
@@ -76,6 +77,7 @@ def spectrogram(
         If the kind is unknown.
     """
     n, hop_length = max(2, round(window_s * sfreq)), max(1, round(hop_s * sfreq))
+    check_table(n, "The window of a spectrogram")
     if kind == "mel":
         return LogMelFrontEnd(sfreq, n, n, hop_length, n_freqs, low_hz, high_hz)
     if kind == "stft":
@@ -214,9 +216,8 @@ def cwt_network(
         Of the network.
     """
     front_end = spectrogram("cwt", sfreq, low_hz, high_hz, n_freqs, 1.0, hop_s)
-    inner = _inner(
-        network, n_channels, front_end.n_features, front_end.n_frames(n_times), 1 / hop_s, n_classes, dropout
-    )
+    n_frames, hop_length = front_end.n_frames(n_times), max(1, round(hop_s * sfreq))
+    inner = _inner(network, n_channels, n_freqs, n_frames, sfreq / hop_length, n_classes, dropout)
     return SpectrogramNetwork(n_channels, n_times, [front_end], [nn.Identity()], inner)
 
 

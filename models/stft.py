@@ -7,6 +7,7 @@ from scipy.signal import get_window
 from torch import Tensor, nn
 
 from models.filterbank import stft_bins
+from models.limits import check_table
 
 
 class LogStftFrontEnd(nn.Module):
@@ -57,6 +58,7 @@ class LogStftFrontEnd(nn.Module):
                 "LogStftFrontEnd needs 0 < win_length <= n_fft, hop_length >= 1 and floor > 0, "
                 f"got win_length={win_length}, n_fft={n_fft}, hop_length={hop_length}, floor={floor:g}."
             )
+        check_table(n_fft, "A transform")
         self.n_fft = n_fft
         self.win_length = win_length
         self.hop_length = hop_length

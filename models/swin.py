@@ -11,6 +11,7 @@ from torch.nn import functional
 
 from models.attention import EncoderBlock
 from models.layers import FixedScale
+from models.limits import check_table
 
 FORBIDDEN = -1e4
 """Added to the score of a pair that may not attend: its weight is 0 in float32 and bfloat16, and never NaN."""
@@ -52,6 +53,7 @@ class WindowPlan:
         height, width = min(window, grid[0]), min(window, grid[1])
         self.size = (height, width)
         self.padded = (math.ceil(grid[0] / height) * height, math.ceil(grid[1] / width) * width)
+        check_table(math.prod(self.padded) * math.prod(self.size), "The mask of attention windows")
         moved = [side // 2 if shifted and n > side else 0 for n, side in zip(self.padded, self.size, strict=True)]
         self.shift = (moved[0], moved[1])
         rows = self._regions(0)
