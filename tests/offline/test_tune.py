@@ -239,9 +239,7 @@ def test_folds_that_are_not_there_are_refused(toy, tmp_path):
 
 def test_trials_do_not_run_under_torchrun(toy, tmp_path, monkeypatch):
     monkeypatch.setattr(tuning, "n_processes", lambda: 2)
-    with pytest.raises(
-        UsageError, match="as workers of their own, not under torchrun"
-    ):
+    with pytest.raises(UsageError, match="as workers of their own, not under torchrun"):
         tune(config(tmp_path / "out"), Workplace(tmp_path / "out"))
 
 
