@@ -90,12 +90,8 @@ class FeatureCache:
             Its data are a read-only memory map in the cache's format, or an array where nothing could be kept.
         """
         entry = self.folder / self.key(spec, source_sha256)
-        if entry.is_dir():
-            try:
-                return self._load(entry)
-            except (OSError, ValueError, EOFError) as error:
-                log.warning("the cached features %s are damaged and made again: %s", entry, error)
-                shutil.rmtree(entry, ignore_errors=True)
+        if entry.is_dir() and (kept := self._load(entry)) is not None:
+            return kept
         computed = spec.build().process(read())
         block = Block(computed.data.astype(self.dtype), computed.valid, computed.last_input, computed.n_new)
         size = block.data.nbytes + block.valid.nbytes + block.last_input.nbytes
@@ -105,23 +101,31 @@ class FeatureCache:
         try:
             self._store(entry, block)
             self._bound(keep=entry)
-            return self._load(entry)
-        except (OSError, ValueError) as error:
+        except OSError as error:
             log.warning("features cannot be kept in %s: %s", self.folder, error)
             return block
+        return self._load(entry) or block
 
     def size_bytes(self) -> int:
         """Return what the entries take."""
         return sum(_size(entry) for entry in self._entries())
 
-    def _load(self, entry: Path) -> Block:
-        data = np.load(entry / "data.npy", mmap_mode="r", allow_pickle=False)
-        valid = np.load(entry / "valid.npy", allow_pickle=False)
-        last_input = np.load(entry / "last_input.npy", allow_pickle=False)
-        if not (data.dtype == self.dtype and valid.shape == last_input.shape == data.shape[-1:]):
-            raise ValueError(f"arrays of {data.dtype}, {data.shape}, {valid.shape}, {last_input.shape}")
-        os.utime(entry)  # used now
-        return Block(data, valid, last_input, np.diff(last_input, prepend=-1))
+    def _load(self, entry: Path) -> Block | None:
+        """Return an entry; a damaged one is deleted and is None."""
+        try:
+            data = np.load(entry / "data.npy", mmap_mode="r", allow_pickle=False)
+            valid = np.load(entry / "valid.npy", allow_pickle=False)
+            last_input = np.load(entry / "last_input.npy", allow_pickle=False)
+            os.utime(entry)  # used now
+            reason = f"its arrays have {data.shape[-1:]}, {valid.shape} and {last_input.shape} columns"
+            fits = data.dtype == self.dtype and valid.shape == last_input.shape == data.shape[-1:]
+        except (OSError, ValueError, EOFError) as error:
+            fits, reason = False, str(error)
+        if fits:
+            return Block(data, valid, last_input, np.diff(last_input, prepend=-1))
+        log.warning("the cached features %s are damaged and made again: %s", entry, reason)
+        shutil.rmtree(entry, ignore_errors=True)
+        return None
 
     def _store(self, entry: Path, block: Block) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
