@@ -4,7 +4,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-TEST_PROCESSES ?= 2
+# More than cores: much of a test of real streams is waiting.
+TEST_PROCESSES ?= 3
 
 .PHONY: help demo test clean
 
