@@ -147,6 +147,8 @@ class CausalSegmenter(nn.Module):
     sample. A window is a stream from its first sample.
     """
 
+    eager_only = "the exporter does not come to an end with the strides of its attention"
+
     def __init__(
         self,
         n_channels: int,

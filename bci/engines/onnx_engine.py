@@ -12,7 +12,7 @@ import torch
 from onnxruntime.capi import onnxruntime_pybind11_state as ort
 from torch import nn
 
-from bci.engines.onnx_export import FORMATS_KEY, export_onnx
+from bci.engines.onnx_export import FORMATS_KEY, export_onnx, require_exportable
 from bci.errors import EngineError
 
 UNUSABLE = (
@@ -139,8 +139,7 @@ def compile_onnx(
     """
     if precision != "fp32":
         raise EngineError(f"The onnx engine computes in fp32, got precision {precision!r}.")
-    if reason := getattr(network, "eager_only", ""):
-        raise EngineError(f"The network cannot be exported to ONNX: {reason}. Use --engine eager.")
+    require_exportable(network)
     network = network.eval()
     parts = _parts(network, n_late)
     if parts is None:

@@ -21,6 +21,18 @@ FORMATS_KEY = "weight_formats"
 log = logging.getLogger(__name__)
 
 
+def require_exportable(network: nn.Module) -> None:
+    """Refuse a network that says that it cannot be exported.
+
+    Raises
+    ------
+    EngineError
+        With its reason.
+    """
+    if reason := getattr(network, "eager_only", ""):
+        raise EngineError(f"The network cannot be exported to ONNX: {reason}. Use --engine eager.")
+
+
 def export_onnx(network: nn.Module, inputs: tuple[np.ndarray, ...], path: Path) -> None:
     """Write a network as an ONNX model that takes any number of windows.
 

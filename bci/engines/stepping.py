@@ -190,8 +190,9 @@ def _compile_onnx(network: nn.Module, columns: np.ndarray, key: str) -> OnnxStep
         import onnxruntime
 
         from bci.engines.onnx_engine import UNUSABLE
-        from bci.engines.onnx_export import export_onnx
+        from bci.engines.onnx_export import export_onnx, require_exportable
 
+        require_exportable(network)
         versions = f"{torch.__version__.split('+')[0]}-{onnxruntime.__version__}"
         cached = cache_folder() / f"{key[:32]}-{versions}.step.onnx"
         example = np.ascontiguousarray(columns[None, ..., :1])

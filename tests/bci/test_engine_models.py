@@ -45,16 +45,18 @@ def test_every_model_runs_on_onnx_as_in_eager_or_says_why_not(name):
         pytest.importorskip("timm", reason="needs the extra timm", exc_type=ImportError)
     network = network_of(name)
     example = windows(network)
-    if hasattr(network, "step"):  # it is served step by step
+    reason = getattr(network, "eager_only", None)
+    stateful = hasattr(network, "step")  # it is served step by step
+    if stateful and reason is None:
         engine, report = build_stateful("onnx", network, windows(network, 1)[0], KEY)
         assert isinstance(engine, OnnxSteps)
         assert report.parity_error <= 1e-5
         return
-    reason = getattr(network, "eager_only", None)
     if reason is not None:
+        builder, example = (build_stateful, windows(network, 1)[0]) if stateful else (build_engine, example)
         with pytest.raises(EngineError, match=rf"cannot be exported to ONNX: {reason}\. Use --engine eager"):
-            build_engine("onnx", network, example, KEY)
-        engine, report = build_engine("auto", network, example, KEY)
+            builder("onnx", network, example, KEY)
+        engine, report = builder("auto", network, example, KEY)
         assert (engine.name, report.name) == ("eager", "eager")
         assert report.passed_over[0].startswith("onnx: The network cannot be exported")
         assert not list(cache_folder().glob("*.onnx"))

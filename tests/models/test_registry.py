@@ -49,7 +49,7 @@ EXAMPLES = {name: FEW_FRAMES if row is FRAMES else row for name, row in DOCUMENT
 }
 NEEDS_A_PACKAGE = {"timm_backbone"}
 """Models that ``tests/models/test_timm_backbone.py`` tests, with a stand-in where the package is not."""
-EAGER_ONLY = {"tangent_cca"}
+EAGER_ONLY = {"causal_segmenter", "tangent_cca"}
 DRAWS_NOTHING = {"tangent_cca"}
 """Models whose weights come from a closed fit."""
 
