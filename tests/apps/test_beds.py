@@ -26,7 +26,7 @@ pytestmark = [pytest.mark.lsl, pytest.mark.timeout(300)]
 BCI = [sys.executable, "-m", "apps"]
 SIGNAL = Signal(128.0, ("C3", "Cz", "C4"))
 SECONDS, SPEED = 12.0, 4
-TIMEOUT_S = 90
+TIMEOUT_S = 180
 LIMIT = 1e-5
 COUNT = itertools.count()
 

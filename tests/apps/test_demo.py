@@ -77,7 +77,7 @@ def test_the_sender_ends_when_its_parent_dies(tmp_path):
         f"with sender('orphan', PatientSpec({DEFAULT_SEED}, duration_s=20.0)) as child:\n"
         "    print(child.pid, flush=True); os._exit(9)"
     )
-    done = subprocess.run([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, check=False, timeout=60)
+    done = subprocess.run([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, check=False, timeout=180)
     assert done.returncode == 9
     never = threading.Event()
     deadline = time.monotonic() + 60

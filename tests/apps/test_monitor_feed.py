@@ -32,7 +32,7 @@ from bci.stages.filters import Bandpass
 from bci.stages.logmel import LogMel
 from tests.bci.lsl_tools import outlet
 
-TIMEOUT_S = 20.0
+TIMEOUT_S = 60.0
 N, N_PREDICTIONS = 2560, 35
 LABELS = ("Fp1", "F3", "C3", "Cz")
 SPEC = PipelineSpec(

@@ -128,7 +128,7 @@ def test_constants_outlive_a_binding_that_gives_them_away():
         "print('alive')"
     )
     done = subprocess.run(
-        [sys.executable, "-c", code], cwd=ROOT, text=True, capture_output=True, timeout=60, check=False,
+        [sys.executable, "-c", code], cwd=ROOT, text=True, capture_output=True, timeout=180, check=False,
         env={**os.environ, "QT_QPA_PLATFORM": "offscreen"},
     )  # fmt: skip
     assert (done.returncode, done.stdout) == (0, "alive\n")

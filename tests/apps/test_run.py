@@ -77,7 +77,7 @@ def start(*options):
 
 def finish(process):
     try:
-        out, err = process.communicate(timeout=60)
+        out, err = process.communicate(timeout=180)
     finally:
         process.kill()
     return process.returncode, out, err

@@ -20,7 +20,7 @@ from tests.bci.broker import MOSQUITTO, Broker, Listener
 
 pytestmark = [pytest.mark.lsl, pytest.mark.timeout(180)]
 
-TIMEOUT_S = 60.0
+TIMEOUT_S = 180.0
 
 
 def get(url):

@@ -154,7 +154,7 @@ def test_a_killed_sender_is_a_lost_stream(recording):
 )
 def test_a_replay_that_cannot_be_says_so_in_one_line(recording, arguments, code, message):
     command = [*BCI, "replay", *(a.format(file=recording.path) for a in arguments)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=180, check=False)
     assert done.returncode == code
     assert message in done.stderr
     assert (done.stderr.count("\n"), done.stdout) == (1, "")

@@ -18,7 +18,7 @@ from bci.sinks.address import Address, parse_address
 from bci.sinks.osc_sink import OscSink
 from tests.bci.test_sinks import INFO, output_of
 
-TIMEOUT_S = 20.0
+TIMEOUT_S = 60.0
 
 
 @pytest.fixture

@@ -27,7 +27,7 @@ from bci.stages.resample import Resample
 from bci.stages.running_norm import RunningNorm
 from tests.bci.cuts import halves, ones, random_with_zeros, split
 
-TIMEOUT_S = 20.0
+TIMEOUT_S = 60.0
 FIRST, LOOP, GAP = 8, 600, 900  # samples: length of the first chunk, place of a loop marker and of a gap
 SIGNAL = Signal(128.0, ("C3", "Cz", "C4"))
 LOG_MEL = LogMel(n_fft=64, win_length=64, hop_length=8, n_mels=12, low_hz=1.0, high_hz=40.0)
@@ -292,6 +292,6 @@ def test_the_command_line_refuses_an_unknown_item(tmp_path):
         "--publish",
         "signal,eeg",
     ]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=180)
     assert done.returncode == 2
     assert done.stderr == ("bci: error: --publish needs items out of signal, features, joined by commas, got 'eeg'.\n")

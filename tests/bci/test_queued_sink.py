@@ -14,7 +14,7 @@ from bci.sinks import queued
 from bci.sinks.queued import Delivery, QueuedSink
 from tests.bci.test_sinks import INFO, output_of
 
-TIMEOUT_S = 20.0
+TIMEOUT_S = 60.0
 
 
 class Receiver:

@@ -88,7 +88,7 @@ step_back()
 with RealTime() as real_time:
     print(*real_time.steps, sep="\\n")
 """
-    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=180, check=False)
     assert re.search(r"memory: not possible, this process may not lock its memory \(.*\)\. Run as root", run.stdout)
     assert "priority: not possible, Operation not permitted. Run as root" in run.stdout
 

@@ -24,7 +24,7 @@ BCI = [sys.executable, "-m", "apps"]
 FILES = {"ssvep": "ssvep/sub-01_run-1_raw.fif", "eegmmidb": "eegmmidb/S001R01.edf"}  # 8 ch, 256 Hz; 64 ch, 160 Hz
 PIPELINES = {"mel": mel_pipeline, "raw": raw_pipeline}
 LIMIT = 1e-5
-TIMEOUT_S = 120
+TIMEOUT_S = 180
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from bci.sources.lsl_player import lsl_player
 from bci.sources.player import PlayerSettings
 from bci.sources.recording import open_recording
 
-TIMEOUT_S = 10.0
+TIMEOUT_S = 60.0
 
 
 @pytest.mark.real
