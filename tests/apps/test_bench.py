@@ -68,11 +68,12 @@ def test_a_bench_gives_a_table_json_and_a_figure(capsys, tmp_path, monkeypatch, 
     for module in (engines, translator):
         monkeypatch.setattr(module, "CATALOG", (EAGER,))  # an export takes seconds
     monkeypatch.setattr(translator, "_onnx_step", lambda net, hop, n_threads: None)
+    monkeypatch.setattr(sys, "argv", ["bci", "bench", name])
     result = result_of(name, tmp_path, "--plot", str(tmp_path / "figure.png"))
     assert (tmp_path / "figure.png").read_bytes().startswith(b"\x89PNG")
     out = capsys.readouterr().out
     assert result["bench"] == name
-    assert result["command"].startswith("bci ")
+    assert result["command"] == f"bci bench {name}"
     assert result["machine"]["packages"]["torch"]
     assert result["rows"]
     for row in result["rows"]:
