@@ -8,8 +8,8 @@ import pytest
 
 from tests.chaos.scenarios import SCENARIOS
 
-AT_ONCE = 5
-TIMEOUT_S = 150
+AT_ONCE = 3
+TIMEOUT_S = 300
 
 
 @pytest.fixture(scope="session")

@@ -164,7 +164,9 @@ class Scenario:
         faults = [f"--fault={fault}" for fault in self.faults]
         command = [sys.executable, "-m", "tests.chaos.sender", *arguments]
         senders = [start([*command, *faults, f"--fault-seed={self.seed}", f"--fault-log={log}"])]
-        settings = SessionSettings(name, **{"silence_s": SILENCE_S, "start_timeout_s": 30.0} | self.settings)
+        settings = SessionSettings(
+            name, **{"silence_s": SILENCE_S, "start_timeout_s": 30.0, "overload": "all"} | self.settings
+        )
         session = Session(
             LslSource(name, resolve_timeout_s=30.0, **self.source),
             decoder(),

@@ -11,7 +11,7 @@ from bci.errors import ChannelMismatch
 from tests.chaos.rig import HOP_S, SECONDS, SEIZURE, SPEED, WINDOW_S, decoder
 from tests.chaos.scenarios import ENDS, RETURNS
 
-pytestmark = [pytest.mark.lsl, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.lsl, pytest.mark.timeout(400)]
 
 SAME_TIME_S = 1e-6
 ALARM_DELAY_S = 4.0

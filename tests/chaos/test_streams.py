@@ -10,7 +10,7 @@ from bci.decision import State
 from tests.chaos.rig import HOP_S, SECONDS, SEIZURE, SPEED, WINDOW_S
 from tests.chaos.scenarios import GOING_ON, LOSSES, WHOLE
 
-pytestmark = [pytest.mark.lsl, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.lsl, pytest.mark.timeout(400)]
 
 SAME_TIME_S = 1e-6
 ALARM_DELAY_S = 4.0  # window, smoothing and k of n; to raise and to clear
