@@ -109,7 +109,8 @@ def test_a_live_stream_is_decoded_for_the_duration(model, tmp_path):
     predictions = [line for line in rest if line["kind"] == "prediction"]
     assert session["name"] == f"{sender.name}-pred"  # the default
     assert session["stream"] == sender.name
-    assert 7 <= len(predictions) <= 9  # the first window needs 2.94 s, then four a second
+    assert 3 <= len(predictions) <= 9  # the first window needs 2.94 s, then four a second; a busy machine starts late
+    assert all((p["last_sample"] - predictions[0]["last_sample"]) % 32 == 0 for p in predictions)
     assert [p["index"] for p in predictions] == list(range(len(predictions)))
     stages = {"receive", "filter", "features", "engine", "decision", "publish", "total"}
     assert all(set(p["ledger"]) == {f"{stage}_ms" for stage in stages} for p in predictions)

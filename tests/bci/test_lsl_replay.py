@@ -118,8 +118,7 @@ def test_a_loop_is_announced_before_its_samples(recording, chunk_size):
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_a_replay_cleanly(recording, number):
     with replay(recording, "--wait") as (name, process), opened(name) as (source, _):
-        first = source.read(5.0)
-        assert first.times.size
+        read_all(source, until=lambda received: received.times.size)
         process.send_signal(number)
         *_, last = read_all(source)[0]
         assert last.ended
@@ -130,7 +129,7 @@ def test_a_signal_ends_a_replay_cleanly(recording, number):
 @pytest.mark.lsl
 def test_a_killed_sender_is_a_lost_stream(recording):
     with replay(recording, "--wait") as (name, process), opened(name) as (source, _):
-        assert source.read(5.0).times.size
+        read_all(source, until=lambda received: received.times.size)
         process.kill()
         with pytest.raises(StreamLost, match=rf"{name}' must go on sending, got a lost connection after \d+ samples"):
             read_all(source)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from bci.budget import BudgetSpec
 from bci.chunk import Signal
 from bci.decision import AlarmSpec, DecisionSpec
 from bci.decoder import Decoder
@@ -14,6 +15,7 @@ from bci.errors import StreamLost
 from bci.pipeline import PipelineSpec, Window
 from bci.sources.base import Marker
 from bci.stages.quality import ReportQuality
+from tests.bci.budgeted import run as run_with_budget
 from tests.bci.scripted import (
     SFREQ,
     SIGNAL,
@@ -40,7 +42,7 @@ def documented():
 
 def test_events_have_the_keys_of_the_documented_table():
     """Sessions in which everything happens; each kind that they report stands in the table, with exactly its keys."""
-    found = replayed_session() | unsteady_session()
+    found = replayed_session() | unsteady_session() | hurried_session()
     table = documented()
     assert found == {kind: table[kind] for kind in found}
     assert set(table) - PASSED_ON == set(found)
@@ -119,3 +121,10 @@ def replayed_session():
     source.clock.now_s += 11.0  # the first samples are old
     assert session.run().ended == "stopped"
     return keys(tape)
+
+
+def hurried_session():
+    """A budget that is missed for a while, so that its policy acts and ends; a status has more keys with a budget."""
+    budget = BudgetSpec(engine_ms=30.0, policy="skip_window", misses=2, within=4, recover=3)
+    _, tape, _ = run_with_budget(budget, lambda n: 0.05 if n < 20 else 0.0)
+    return {kind: fields for kind, fields in keys(tape).items() if kind.startswith("budget_")}

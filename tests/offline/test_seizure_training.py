@@ -95,7 +95,7 @@ def test_a_figure_without_value_is_a_dash():
 def test_a_folder_and_tuning_are_refused(tmp_path):
     with pytest.raises(UsageError, match=r"seizure-sim makes its own data"):
         train(TrainConfig("seizure-sim", "mel_cnn", str(tmp_path / "out"), data=str(tmp_path)), "")
-    with pytest.raises(UsageError, match=r"leaves one subject out, seizure-sim has fixed cohorts"):
+    with pytest.raises(UsageError, match=r"Tuning needs folds of people, seizure-sim has fixed cohorts"):
         tune(config(tmp_path / "out"), 2)
     assert not (tmp_path / "out").exists()
 
