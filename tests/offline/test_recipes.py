@@ -14,6 +14,7 @@ from models.registry import ModelSpec, build
 from offline.recipes import RECIPES, recipe
 
 SIGNAL = Signal(256.0, ("Oz", "O1"))
+EPOC = ("AF3", "F7", "F3", "FC5", "T7", "P7", "O1", "O2", "P8", "T8", "FC6", "F4", "F8", "AF4")
 FITTED = RobustScale((0.0, 0.0), (1.0, 1.0))
 
 
@@ -37,7 +38,7 @@ def test_a_window_shorter_than_a_frame_is_refused():
 @pytest.mark.parametrize(
     ("task", "signal"),
     [
-        ("epoc-epilepsy", Signal(128.0, ("AF3", "F7", "O1", "O2"))),
+        ("epoc-epilepsy", Signal(128.0, EPOC)),
         ("ecog-seizures", Signal(400.0, ("E01", "E02", "E03"))),
         ("icu-hms", Signal(200.0, ("Fp1", "F3", "C3"))),
     ],
