@@ -62,6 +62,7 @@ EPOC: dict[str, Recipe] = {
     "inception_transformer": _small("inception_transformer", "inception blocks, then a transformer", _MEL),
     "mixnet": _small("mixnet", "MixNet with GeM pooling on 2 s spectra", _MEL),
     "mixnet_stacked": _small("mixnet_stacked", "MixNet on channels stacked with their neighbours", _MEL),
+    "timm_backbone": _small("timm_backbone", "mixnet_s of timm with fresh weights on 2 s spectra", _MEL, epochs=4),
     "double_mel_mixnet": _small(
         "double_mel_mixnet",
         "MixNet on two mel spectrograms, the sharper one in the middle, of 12 pairs",
