@@ -40,6 +40,8 @@ _BUILDERS = {
     "cwt_network": "models.spectrogram_network:cwt_network",
     "image_network": "models.spectrogram_network:image_network",
     "picture_network": "models.spectrogram_network:picture_network",
+    "band_power": "models.band_features:band_power",
+    "tangent_correlation": "models.band_features:tangent_correlation",
 }
 
 

@@ -1,8 +1,8 @@
-"""The closed fit of the classical baseline: a mean covariance and a logistic regression."""
+"""The closed fits of the classical baselines: logistic regressions on fixed features."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Protocol, cast
 
 import numpy as np
 import torch
@@ -10,31 +10,49 @@ from pyriemann.tangentspace import TangentSpace
 from sklearn.linear_model import LogisticRegression
 
 from bci.errors import SpecError
+from models.riemann import TangentCcaClassifier
+from offline.choices import Balance
 from offline.windows import WindowSet
 
 if TYPE_CHECKING:
-    from torch import nn
-
-    from models.riemann import TangentCcaClassifier
+    from torch import Tensor, nn
 
 TANGENT_WEIGHT = 0.1
 """Spread of the tangent block beside 1 for the correlations: 300 tangent numbers carry less than 12 correlations."""
 INVERSE_PENALTY = 1.0
+"""For blocks that are scaled as a whole."""
+BAND_INVERSE_PENALTY = 1e-3
+"""For hundreds of features that each have the spread 1, from few people with many alike windows each."""
 BATCH = 64
 
 
-def fit_baseline(network: nn.Module, train: WindowSet) -> None:
-    """Fit a `models.riemann.TangentCcaClassifier` in place to the earliest window of every stretch.
+class ClosedFit(Protocol):
+    """A network whose numbers come from a regression on its features, see `models.riemann`, `models.band_features`."""
 
-    The reference is the Riemannian mean of the training covariances. Each block of features (tangent vectors,
-    correlations) is scaled as a whole, so that the many tangent vectors do not drown the few correlations.
+    head: nn.Linear
+
+    def features(self, x: Tensor) -> Tensor:
+        """Return what the linear layer reads, before its scaling."""
+
+    def load_classifier(self, coef: np.ndarray, intercept: np.ndarray, mean: np.ndarray, scale: np.ndarray) -> None:
+        """Set the linear layer and the scaling."""
+
+
+def fit_baseline(network: nn.Module, train: WindowSet, balance: Balance = "none") -> None:
+    """Fit a network that is a regression on fixed features, in place, to the earliest window of every stretch.
+
+    A `models.riemann.TangentCcaClassifier` gets the Riemannian mean of the training covariances as reference; each
+    block of its features (tangent vectors, correlations) is scaled as a whole, so that the many tangent vectors do not
+    drown the few correlations. Features of others are scaled one by one.
 
     Parameters
     ----------
     network : nn.Module
-        Fresh classifier; ends in evaluation mode.
+        Fresh classifier, a `ClosedFit`; ends in evaluation mode.
     train : WindowSet
         The training split.
+    balance : {"none", "classes"}, default="none"
+        Whether classes count alike, however many windows they have.
 
     Raises
     ------
@@ -47,19 +65,17 @@ def fit_baseline(network: nn.Module, train: WindowSet) -> None:
             f"A classifier needs stretches of at least two classes, got class {found[0]} only. "
             "Add recordings of the others."
         )
-    model = cast("TangentCcaClassifier", network).eval()
+    network.eval()
+    model = cast("ClosedFit", network)
     windows = [torch.from_numpy(part) for part in _parts(train.scored_windows())]
-    n_tangent = len(model.whitening) * (len(model.whitening) + 1) // 2
     with torch.no_grad():
-        if n_tangent:
-            covariances = torch.cat([model.covariances(part) for part in windows]).numpy()
-            model.load_reference(TangentSpace(metric="riemann").fit(covariances).reference_)
+        if isinstance(network, TangentCcaClassifier):
+            _load_reference(network, windows)
         features = torch.cat([model.features(part) for part in windows]).numpy()
     mean = features.mean(axis=0)
-    scale = np.empty(features.shape[1])
-    for block, weight in ((slice(0, n_tangent), TANGENT_WEIGHT), (slice(n_tangent, None), 1.0)):
-        scale[block] = np.sqrt(features[:, block].var(axis=0).sum()) / weight
-    regression = LogisticRegression(C=INVERSE_PENALTY, max_iter=2000)
+    scale = _scale(network, features)
+    penalty = INVERSE_PENALTY if isinstance(network, TangentCcaClassifier) else BAND_INVERSE_PENALTY
+    regression = LogisticRegression(C=penalty, max_iter=2000, class_weight="balanced" if balance == "classes" else None)
     regression.fit((features - mean) / scale, train.labels)
     coef, intercept = np.zeros(model.head.weight.shape), np.full(len(model.head.bias), -1e3)
     rows, constants = regression.coef_, regression.intercept_
@@ -68,6 +84,24 @@ def fit_baseline(network: nn.Module, train: WindowSet) -> None:
         constants = np.concatenate([np.zeros_like(constants), constants])
     coef[found], intercept[found] = rows, constants
     model.load_classifier(coef, intercept, mean, scale)
+
+
+def _load_reference(model: TangentCcaClassifier, windows: list[Tensor]) -> None:
+    if len(model.whitening):
+        covariances = torch.cat([model.covariances(part) for part in windows]).numpy()
+        model.load_reference(TangentSpace(metric="riemann").fit(covariances).reference_)
+
+
+def _scale(network: nn.Module, features: np.ndarray) -> np.ndarray:
+    """Return what the features are divided by."""
+    spread = features.std(axis=0)
+    if not isinstance(network, TangentCcaClassifier):
+        return np.where(spread > 0, spread, 1.0)
+    scale = np.empty(len(spread))
+    n_tangent = len(network.whitening) * (len(network.whitening) + 1) // 2
+    for block, weight in ((slice(0, n_tangent), TANGENT_WEIGHT), (slice(n_tangent, None), 1.0)):
+        scale[block] = np.sqrt((spread[block] ** 2).sum()) / weight
+    return scale
 
 
 def _parts(windows: np.ndarray) -> list[np.ndarray]:

@@ -23,7 +23,7 @@ from offline.config import LOOP, TrainConfig
 from offline.datasets.base import Dataset
 from offline.feature_cache import FeatureCache
 from offline.fit import fit_stages
-from offline.fold import FoldResult, read_fold
+from offline.fold import FoldResult, Scored, read_fold
 from offline.losses import LossSpec, distributions
 from offline.processes import agreed, wait_for_all, writes
 from offline.recipes import Recipe
@@ -115,7 +115,7 @@ def fit_model(
     if closed:
         from offline.baseline import fit_baseline  # scikit-learn and pyriemann: 2 s that networks do not need
 
-        fit_baseline(network, train)
+        fit_baseline(network, train, loop_settings(recipe, config).balance)
         return Fitted(pipeline, spec, network, (), 0)
     validation = cut_sessions(pipeline, stopping, cache) if stopping else None
     settings = loop_settings(recipe, config, stop_after)
@@ -138,8 +138,8 @@ def resolve(dataset: Dataset, recipe: Recipe, config: TrainConfig) -> dict[str, 
     Returns
     -------
     resolved : dict
-        Hash of the pipeline before its fit, model with its arguments, settings of the training (None for a closed
-        fit), as JSON values.
+        Hash of the pipeline before its fit, model with its arguments, settings of the training that have an effect,
+        as JSON values.
 
     Raises
     ------
@@ -156,17 +156,16 @@ def resolve(dataset: Dataset, recipe: Recipe, config: TrainConfig) -> dict[str, 
             build(model)
     except (ValueError, RuntimeError) as error:  # SpecError among them; torch on an impossible size
         raise UsageError(f"These settings cannot be used for {config.model}: {error} Check --window-s.") from error
-    loop = None
-    if recipe.fit == "network":
-        try:
-            loop = loop_settings(recipe, config)
+    try:
+        loop = loop_settings(recipe, config)
+        if recipe.fit == "network":
             build_all(loop.augment, shape.build().signal_out)
-        except SpecError as error:
-            raise UsageError(str(error)) from error
+    except SpecError as error:
+        raise UsageError(str(error)) from error
     return {
         "pipeline_sha256": hashlib.sha256(spec.to_json().encode()).hexdigest(),
         "model": {"name": model.name, "arguments": dict(model.arguments)},
-        "training": None if loop is None else asdict(loop),
+        "training": asdict(loop) if recipe.fit == "network" else {"balance": loop.balance},
     }
 
 
@@ -219,9 +218,15 @@ def evaluate_split(
     cache: FeatureCache | None = None,
 ) -> FoldResult:
     """Score a model on one window of every stretch of the test side, see `WindowSet.scored_windows`."""
-    test = cut_sessions(fitted.pipeline, sides(dataset, split)[2], cache)
+    sessions = sides(dataset, split)[2]
+    test = cut_sessions(fitted.pipeline, sessions, cache)
     logits = logits_of(fitted.network, test.scored_windows())
-    targets = torch.from_numpy(distributions(test.labels, test.votes, logits.shape[1]))
+    targets = distributions(test.labels, test.votes, logits.shape[1])
+    stretches = [(session, stretch) for session in sessions for stretch in session.stretches]
+    scored = tuple(
+        Scored(session.subject, session.name, stretch.start, tuple(target))
+        for (session, stretch), target in zip(stretches, targets.tolist(), strict=True)
+    )
     return FoldResult(
         split,
         fitted.best_epoch,
@@ -230,8 +235,9 @@ def evaluate_split(
         tuple(logits.argmax(axis=1).tolist()),
         tuple(tuple(row) for row in logits.tolist()),
         fitted.temperature,
-        float(loss(torch.from_numpy(logits), targets).mean()),
+        float(loss(torch.from_numpy(logits), torch.from_numpy(targets)).mean()),
         test.n_incomplete(),
+        scored,
     )
 
 

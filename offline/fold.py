@@ -20,6 +20,26 @@ from offline.training_settings import Epoch
 
 
 @dataclass(frozen=True, slots=True)
+class Scored:
+    """A stretch that was scored.
+
+    Parameters
+    ----------
+    subject, session : str
+        Whose, and in which recording.
+    start : int
+        Its first sample there.
+    target : tuple of float
+        Distribution over the classes: of the votes, or of the label.
+    """
+
+    subject: str
+    session: str
+    start: int
+    target: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class FoldResult:
     """What a model did on people it had not met.
 
@@ -41,6 +61,8 @@ class FoldResult:
         Mean loss of the test stretches that is minimised in training, without smoothing.
     n_incomplete : int, default=0
         Scored windows that cover samples which were missing or not finite.
+    scored : tuple of Scored, default=()
+        Which stretches they are, in the same order; empty in folds that were written before this was kept.
     """
 
     split: Split | TemporalSplit
@@ -52,6 +74,7 @@ class FoldResult:
     temperature: float
     loss: float
     n_incomplete: int = 0
+    scored: tuple[Scored, ...] = ()
 
     @property
     def accuracy(self) -> float:
@@ -95,6 +118,7 @@ def read_fold(path: Path, needed: Mapping[str, Any] | None = None) -> FoldResult
             float(record["temperature"]),
             float(record["loss"]),
             int(record["n_incomplete"]),
+            tuple(Scored(**{**stretch, "target": tuple(stretch["target"])}) for stretch in record.get("scored", ())),
         )
     except (ValueError, KeyError, TypeError) as error:
         raise SchemaError(f"A fold needs complete JSON, {path} is damaged ({error}). Delete it.") from error

@@ -29,6 +29,9 @@ _PAIRS = Bipolar(
 )  # fmt: skip
 _RHYTHM_BANDS = ((2.0, 45.0), (8.0, 45.0))
 _ALPHA_HZ = 10.0
+_BRAIN_BANDS = ((1.0, 4.0), (4.0, 8.0), (8.0, 13.0), (13.0, 30.0), (30.0, 45.0))
+# drifts of electrodes, and what the headset's filters leave above 45 Hz
+_NUISANCE_BANDS = ((0.2, 1.0), (45.0, 62.0))
 
 
 def _small(
@@ -47,7 +50,30 @@ def _small(
     )
 
 
+def _bands(architecture: str, line: str, bands: tuple[tuple[float, float], ...], reference_hz: float) -> Recipe:
+    """Return the recipe of a regression on features of band-passed signals, with the headset's own reference."""
+    return Recipe(
+        architecture,
+        line,
+        (FilterBank(bands),),
+        reference_hz,
+        arguments={"n_bands": len(bands)},
+        fit="baseline",
+        training={"balance": "classes"},
+    )
+
+
 EPOC: dict[str, Recipe] = {
+    "band_power": _bands("band_power", "logistic regression on log powers of five bands", _BRAIN_BANDS, _ALPHA_HZ),
+    "tangent_correlation": _bands(
+        "tangent_correlation",
+        "logistic regression on log-Euclidean tangent vectors of correlations in five bands",
+        _BRAIN_BANDS,
+        _ALPHA_HZ,
+    ),
+    "tangent_nuisance": _bands(
+        "tangent_correlation", "the same on drifts below 1 Hz and on 45–62 Hz: no brain signal", _NUISANCE_BANDS, 0.5
+    ),
     "eegnet": _small("eegnet", "EEGNet-8,2 on 1–45 Hz", _SCALED),
     "eegnet_ssvep": _small("eegnet_ssvep", "EEGNet with 96 temporal filters of 1 s on 1–45 Hz", _SCALED, epochs=6),
     "grouped_cnn1d": _small("grouped_cnn1d", "parallel grouped convolutions on 1–45 Hz", _SCALED),

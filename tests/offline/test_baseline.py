@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from bci.errors import SpecError
+from models.band_features import band_power, tangent_correlation
 from models.riemann import TangentCcaClassifier
 from offline.baseline import fit_baseline
 from offline.training_loop import logits_of
@@ -39,3 +40,25 @@ def test_two_classes_are_told_apart(n_classes):
 def test_one_class_is_refused():
     with pytest.raises(SpecError, match=r"at least two classes, got class 1 only\. Add recordings"):
         fit_baseline(network(2), windows([1, 1, 1]))
+
+
+@pytest.mark.parametrize("builder", [band_power, tangent_correlation])
+def test_regressions_on_band_features_are_fitted(builder):
+    model, train = builder(4, 256, 256.0, 2, 1), windows([0, 1] * 12)
+    fit_baseline(model, train)
+    logits = logits_of(model, train.scored_windows())
+    np.testing.assert_array_equal(logits.argmax(axis=1), train.labels)
+    scaled = (model.features(torch.from_numpy(train.scored_windows())) - model.feature_mean) / model.feature_scale
+    np.testing.assert_allclose(scaled.std(dim=0, correction=0), 1.0)
+
+
+def test_balanced_classes_count_alike():
+    """Of noise that says nothing, the rare class is expected as often as the other."""
+    mean = {}
+    for balance in ("none", "classes"):
+        model, train = band_power(4, 256, 256.0, 2, 1), windows([0] * 36)
+        train.labels[:] = np.resize([0, 0, 0, 0, 0, 1], 36)
+        fit_baseline(model, train, balance)
+        mean[balance] = torch.softmax(torch.from_numpy(logits_of(model, train.scored_windows())), 1)[:, 1].mean()
+    assert mean["none"] == pytest.approx(1 / 6, abs=0.01)
+    assert mean["classes"] == pytest.approx(1 / 2, abs=0.05)
