@@ -7,9 +7,12 @@ from datetime import date, time
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 from edfio import Edf, EdfAnnotation, EdfSignal, Recording
 
 from bci.stages.montages import DOUBLE_BANANA, TEN_TWENTY_19
+from offline.datasets.hms import NAMES as HMS_NAMES
 
 NEW_NAMES = {"T3": "T7", "T4": "T8", "T5": "P7", "T6": "P8"}
 BANANA_10_10 = tuple("-".join(NEW_NAMES.get(e, e) for e in pair).upper() for pair in DOUBLE_BANANA)
@@ -151,4 +154,27 @@ def write_bids(folder: Path, subject: str, rows: str, *, duration_s: float = 20.
     write_edf(path, names or default, 256.0, duration_s, seed=sum(map(ord, subject)))
     head = "onset\tduration\teventType\tconfidence\tchannels\tdateTime\trecordingDuration\n"
     stem.with_name(stem.name + "_events.tsv").write_text(head + rows)
+    return path
+
+
+HMS_HEAD = (
+    "eeg_id,eeg_sub_id,eeg_label_offset_seconds,spectrogram_id,spectrogram_sub_id,spectrogram_label_offset_seconds,"
+    "label_id,patient_id,expert_consensus,seizure_vote,lpd_vote,gpd_vote,lrda_vote,grda_vote,other_vote\n"
+)
+
+
+def hms_row(eeg: int, offset_s: float, patient: int, votes: Sequence[float], consensus: str = "") -> str:
+    """Return a row of ``train.csv``."""
+    return f"{eeg},0,{offset_s},1,0,{offset_s},7,{patient},{consensus},{','.join(map(str, votes))}\n"
+
+
+def write_hms_eeg(
+    path: Path, duration_s: float = 60.0, seed: int = 0, names: Sequence[str] = (*HMS_NAMES, "EKG")
+) -> Path:
+    """Write an EEG with 1 s of nulls in the first channel."""
+    rng = np.random.default_rng(seed)
+    columns = {name: (rng.standard_normal(round(duration_s * 200)) * 40).astype(np.float32) for name in names}
+    columns[names[0]][:200] = np.nan
+    path.parent.mkdir(exist_ok=True)
+    pq.write_table(pa.table({n: pa.array(c, from_pandas=True) for n, c in columns.items()}), path)
     return path

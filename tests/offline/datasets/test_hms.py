@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -15,26 +12,9 @@ from bci.errors import AnnotationError, RecordingError
 from offline.datasets.base import UNKNOWN, class_counts
 from offline.datasets.hms import CLASSES, NAMES, Row, grouped, load, load_test
 from offline.datasets.registry import load_dataset
-
-HEAD = (
-    "eeg_id,eeg_sub_id,eeg_label_offset_seconds,spectrogram_id,spectrogram_sub_id,spectrogram_label_offset_seconds,"
-    "label_id,patient_id,expert_consensus,seizure_vote,lpd_vote,gpd_vote,lrda_vote,grda_vote,other_vote\n"
-)
-
-
-def row(eeg: int, offset_s: float, patient: int, votes: Sequence[float], consensus: str = "") -> str:
-    """Return a row of ``train.csv``."""
-    return f"{eeg},0,{offset_s},1,0,{offset_s},7,{patient},{consensus},{','.join(map(str, votes))}\n"
-
-
-def write_eeg(path: Path, duration_s: float = 60.0, seed: int = 0, names: Sequence[str] = (*NAMES, "EKG")) -> Path:
-    """Write an EEG with 1 s of nulls in the first channel."""
-    rng = np.random.default_rng(seed)
-    columns = {name: (rng.standard_normal(round(duration_s * 200)) * 40).astype(np.float32) for name in names}
-    columns[names[0]][:200] = np.nan
-    path.parent.mkdir(exist_ok=True)
-    pq.write_table(pa.table({n: pa.array(c, from_pandas=True) for n, c in columns.items()}), path)
-    return path
+from tests.offline.datasets.layouts import HMS_HEAD as HEAD
+from tests.offline.datasets.layouts import hms_row as row
+from tests.offline.datasets.layouts import write_hms_eeg as write_eeg
 
 
 @pytest.fixture
