@@ -224,7 +224,7 @@ def evaluate_split(
     targets = distributions(test.labels, test.votes, logits.shape[1])
     stretches = [(session, stretch) for session in sessions for stretch in session.stretches]
     scored = tuple(
-        Scored(session.subject, session.name, stretch.start, tuple(target))
+        Scored(session.subject, session.name, stretch.start, tuple(target), sum(stretch.votes or ()))
         for (session, stretch), target in zip(stretches, targets.tolist(), strict=True)
     )
     return FoldResult(

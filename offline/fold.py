@@ -31,12 +31,15 @@ class Scored:
         Its first sample there.
     target : tuple of float
         Distribution over the classes: of the votes, or of the label.
+    n_votes : float, default=0.0
+        How many votes there are; 0 where there is a label only.
     """
 
     subject: str
     session: str
     start: int
     target: tuple[float, ...]
+    n_votes: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
