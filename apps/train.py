@@ -12,6 +12,8 @@ VERBS: dict[str, str] = {
     "run": "apps.train_commands.run",
     "data": "apps.train_commands.data",
     "tune": "apps.train_commands.tune",
+    "oof": "apps.train_commands.oof",
+    "submit": "apps.train_commands.submit",
     "list": "apps.train_commands.list",
 }
 """Verb → module with ``HELP``, ``add_arguments`` and ``run``. Modules import torch and mne only in ``run``."""
