@@ -49,7 +49,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--predictions", metavar="NAME", help="prediction stream (default: {stream}-pred)")
     parser.add_argument("--model", metavar="BUNDLE", help="start bci run with this model on --stream, and end it again")
     parser.add_argument("--demo", action="store_true", help="start a simulated patient and bci run with seizure-demo")
-    parser.add_argument("--theme", choices=THEMES, default="dark", help="dark (default) or light")
+    parser.add_argument(
+        "--bundles", type=Path, default=Path(), metavar="FOLDER",
+        help="where the start dialog looks for models, besides the shipped ones (default: here)",
+    )  # fmt: skip
+    parser.add_argument("--theme", choices=THEMES, help="dark or light (default: as it was left; dark at first)")
     parser.add_argument(
         "--screenshot", type=Path, metavar="FILE", help="write the window as PNG after --after, and end"
     )
@@ -66,20 +70,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Show the window until it is closed."""
     from apps.liblsl import quiet_liblsl
-    from apps.monitor.options import MonitorOptions, Start
+    from apps.monitor.options import Start
 
     check_arguments(args)
     check_qt()
     quiet_liblsl()
-    options = MonitorOptions(theme=args.theme, screenshot=args.screenshot, after_s=args.after)
+    options = window_options(args)
     if args.demo:
         return _demo(args, options)
     if args.stream or args.predictions:
         start: Start | None = Start(args.stream or "", args.predictions or "", Path(args.model) if args.model else None)
     else:
-        from apps.monitor.view import choose_start
+        from apps.monitor.show import choose_start
 
-        start = choose_start(options)
+        start = choose_start(options, (args.bundles,))
     return 0 if start is None else _show(args, options, start, args.model)
 
 
@@ -92,6 +96,7 @@ def check_arguments(args: argparse.Namespace) -> None:
         If there are such.
     """
     from bci.errors import UsageError
+    from bci.texts import printable
 
     if args.demo and (args.stream or args.predictions or args.model):
         raise UsageError("--demo needs no --stream, --predictions or --model, got one. Leave out one of them.")
@@ -102,6 +107,8 @@ def check_arguments(args: argparse.Namespace) -> None:
     for option, port in (("--control", args.control), ("--replay-control", args.replay_control)):
         if port is not None and not 1 <= port <= 65535:
             raise UsageError(f"{option} needs a port from 1 to 65535, got {port}.")
+    if not args.bundles.is_dir():
+        raise UsageError(f"--bundles needs a folder, got {printable(str(args.bundles))}.")
     path = args.screenshot
     if path is None:
         return
@@ -109,6 +116,17 @@ def check_arguments(args: argparse.Namespace) -> None:
         raise UsageError(f"--screenshot needs a file in a folder that can be written, got {path}.")
     if path.exists() and not args.overwrite:
         raise UsageError(f"--screenshot needs a file that does not exist yet, got {path}. Pass --overwrite.")
+
+
+def window_options(args: argparse.Namespace) -> MonitorOptions:
+    """Return what the window is told; one that is made for a picture neither reads nor keeps how it was left."""
+    from apps.monitor.options import MonitorOptions
+    from apps.monitor.settings import read_settings, settings_file
+
+    if args.screenshot is not None:
+        return MonitorOptions(theme=args.theme or THEMES[0], screenshot=args.screenshot, after_s=args.after)
+    kept = settings_file()
+    return MonitorOptions(theme=args.theme or read_settings(kept).theme, settings=kept)
 
 
 def check_qt() -> None:
@@ -178,7 +196,7 @@ def publishable(bundle: Path) -> str:
 
 
 def _show(args: argparse.Namespace, options: MonitorOptions, start: Start, model: str | None) -> int:
-    from apps.monitor.view import run_window
+    from apps.monitor.show import run_window
     from bci.bundle import find_bundle
 
     bundle = find_bundle(model) if model else start.bundle

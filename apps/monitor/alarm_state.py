@@ -156,6 +156,8 @@ class AlarmState:
             return "settling", ("Waiting for the first prediction.",), self._connected_s
         if self._code is State.FAULT:
             return "fault", (self._why(),), self._code_since_s
+        if self._code is State.OK and not self._finite:
+            return "fault", (self._why(),), math.nan
         return WORDS[self._code], (), self._code_since_s
 
     def _why(self) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import glob
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
 
 PREDICTIONS, MARKERS = "Predictions", "Markers"
 MAX_BUNDLES = 100
+RUN_BUNDLE = "bundle"  # where `bci-train` puts it in a run
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +95,7 @@ def look(wait_s: float = 1.0, folders: tuple[Path, ...] = ()) -> Catalogue:
     wait_s : float, default=1.0
         How long to listen for streams, in seconds.
     folders : tuple of Path, default=()
-        Bundles, or folders that hold bundles, besides the shipped ones.
+        Bundles, or folders that hold bundles or runs of `bci-train`, besides the shipped ones.
     """
     from bci.sources.lsl_discovery import list_streams
 
@@ -119,19 +122,18 @@ def find_bundles(folders: tuple[Path, ...] = ()) -> tuple[BundleChoice, ...]:
     """Return the shipped bundles and those in `folders`, checked; one that cannot be used says why."""
     paths: list[Path] = []
     for folder in (SHIPPED, *folders):
-        inside = sorted(folder.iterdir()) if folder.is_dir() else []
-        candidates = [folder] if (folder / "manifest.json").is_file() else inside
-        paths += [path for path in candidates if (path / "manifest.json").is_file()]
+        inside = sorted(Path(one) for one in glob.glob(f"{glob.escape(str(folder))}/*"))
+        candidates = [folder, *inside, *(path / RUN_BUNDLE for path in inside)]
+        paths += [path for path in candidates if os.path.isfile(path / "manifest.json")]
     return tuple(bundle_choice(path) for path in paths[:MAX_BUNDLES])
 
 
 def bundle_choice(path: Path) -> BundleChoice:
     """Return how a bundle is listed."""
-    name = printable(path.name)
     try:
         bundle = load_bundle(path)
     except (BciError, OSError) as error:
-        return BundleChoice(name, path, printable(f"cannot be used: {error}", 200), None)
+        return BundleChoice(printable(path.resolve().name), path, printable(f"cannot be used: {error}", 200), None)
     return BundleChoice(printable(bundle.name), path, _needs(bundle), bundle.pipeline.signal)
 
 

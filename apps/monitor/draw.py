@@ -19,16 +19,14 @@ class TraceColours:
 
     Parameters
     ----------
-    background, good, bad : int
-        Of the image, of channels, and of bad channels.
-    channels : tuple of int, default=()
-        If given, good channels take these in turn instead of `good`.
+    background, good, doubtful, bad : int
+        Of the image, and of channels by their quality.
     """
 
     background: int = 0xFF10141A
     good: int = 0xFFC8D2DC
+    doubtful: int = 0xFFD9A05B
     bad: int = 0xFF5A626C
-    channels: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -51,7 +51,8 @@ def monitor(pipe: Connection, screen: Screen, panels: bool) -> None:
     from apps.monitor.feed import Feed
     from apps.monitor.model import MonitorModel
     from apps.monitor.options import MonitorOptions
-    from apps.monitor.view import MonitorWindow, application, dispose
+    from apps.monitor.show import application, dispose
+    from apps.monitor.view import MonitorWindow
 
     app = application()
     model, feed, controls = MonitorModel(pylsl.local_clock), Feed(screen.name), Controls()

@@ -61,6 +61,7 @@ class MonitorModel:
         self._probabilities = Probabilities()
         self._health, self._events = HealthFigures(), EventList()
         self._bad: dict[str, str] = {}
+        self._doubtful: frozenset[str] = frozenset()
         self._marks: deque[Mark] = deque(maxlen=MAX_MARKS)
         self._map_source = ""
 
@@ -186,6 +187,7 @@ class MonitorModel:
         self._probabilities.alarm(False, self._probabilities.newest_s)
         self._session, self._health = session, HealthFigures()
         self._state.connect(self.clock())
+        self._doubtful = frozenset()
         self._set_bad({})
 
     def _happen(self, kind: str, time_s: float, fields: Mapping[str, Any]) -> None:
@@ -205,6 +207,7 @@ class MonitorModel:
         """Take the bad channels of a ``status``; their reasons come with events, which a late monitor has not seen."""
         if isinstance(fields.get("bad_channels"), list):
             now_bad = texts(fields, "bad_channels")
+            self._doubtful = frozenset(texts(fields, "doubtful_channels")[:MAX_BAD])
             self._set_bad({name: self._bad.get(name, "bad (since before this monitor)") for name in now_bad})
         alarm = fields.get("alarm")
         if isinstance(alarm, dict) and isinstance(alarm.get("on"), bool):
@@ -212,9 +215,9 @@ class MonitorModel:
             self._probabilities.alarm(alarm["on"], self.clock() if math.isnan(newest_s) else newest_s)
 
     def _set_bad(self, bad: dict[str, str]) -> None:
+        self.traces.set_bad(bad, self._doubtful)
         if bad != self._bad:
             self._bad = bad
-            self.traces.set_bad(bad)
             self.maps.set_bad(bad)
 
 

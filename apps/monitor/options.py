@@ -22,12 +22,15 @@ class MonitorOptions:
         PNG that is written after `after_s`; then the window closes.
     after_s : float, default=5.0
         In seconds.
+    settings : Path or None, default=None
+        File in which the window keeps how it was left; None keeps nothing.
     """
 
     title: str = "bci monitor"
     theme: str = "dark"
     screenshot: Path | None = None
     after_s: float = 5.0
+    settings: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)

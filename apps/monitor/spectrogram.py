@@ -9,14 +9,14 @@ import numpy as np
 
 from apps.monitor.colours import N_COLOURS, colour_map
 from apps.monitor.described import Described
-from apps.monitor.history import KEPT_S, History
+from apps.monitor.history import History
 from apps.monitor.montage import clinical_order
 from bci.errors import SpecError
 from bci.stages.electrodes import electrode_positions, plain_name
 
 ALL = "all channels"
 REGIONS = {"frontal": "f", "central": "c", "temporal": "t", "parietal": "p", "occipital": "o"}
-SHORTEST_S = 2.0
+SHORTEST_S, LONGEST_S = 2.0, 60.0
 MIN_BREAK_S = 0.5
 BREAK_FRAMES = 2.5
 _MIDLINE_X = 0.05
@@ -47,7 +47,9 @@ class SpectrogramPanel:
         self._rate = 0.0
         self._groups: dict[str, np.ndarray] = {}
         self._is_ranged = False
+        self._described = Described("", "")
         self._n_channels = 0
+        self._held_s = math.nan
         self._history = History(0, 0.0)
         self._waiting: list[tuple[np.ndarray, np.ndarray]] = []
         self._clear()
@@ -118,8 +120,19 @@ class SpectrogramPanel:
 
     def set_span(self, span_s: float) -> None:
         """Show another span, within 2 to 60 s."""
-        self.span_s = min(max(span_s, SHORTEST_S), KEPT_S)
+        self.span_s = min(max(span_s, SHORTEST_S), LONGEST_S)
         self._rebuild()
+
+    @property
+    def is_held(self) -> bool:
+        """Whether the picture stays where `hold` has put it."""
+        return not math.isnan(self._held_s)
+
+    def hold(self, stamp_s: float) -> None:
+        """Show what came up to `stamp_s`, as far as it is kept, and stay there; NaN goes on with what comes."""
+        if not (math.isnan(stamp_s) and math.isnan(self._held_s)):
+            self._held_s = stamp_s
+            self._rebuild()
 
     def set_background(self, colour: int) -> None:
         """Paint what is empty in another colour, ``0xAARRGGBB``."""
@@ -129,7 +142,13 @@ class SpectrogramPanel:
     # --- what comes -------------------------------------------------------------------------------------------------
 
     def connect(self, described: Described) -> None:
-        """Begin with a stream of features, labelled ``CHANNEL@mel00``, …, channel by channel; others show nothing."""
+        """Begin with a stream of features, labelled ``CHANNEL@mel00``, …, channel by channel; others show nothing.
+
+        One that comes again as it was goes on.
+        """
+        mine, self._described = self._described, described
+        if (described.labels, described.sfreq, described.bands_hz) == (mine.labels, mine.sfreq, mine.bands_hz):
+            return
         channels: dict[str, int] = {}
         for label in described.labels:
             found = _LABEL.fullmatch(label)
@@ -150,7 +169,8 @@ class SpectrogramPanel:
         """Take the next frames, shape (n_channels · n_mels, n_frames); those of other channels are dropped."""
         if self.n_mels and len(stamps) and data.shape == (self._n_channels * self.n_mels, len(stamps)):
             self._history.push(data, stamps)
-            self._waiting.append((data, stamps))
+            if not self.is_held:
+                self._waiting.append((data, stamps))
 
     def paint(self) -> bool:
         """Paint what is new into `image`; return whether that is anything."""
@@ -175,7 +195,8 @@ class SpectrogramPanel:
     def _rebuild(self) -> None:
         self._clear()
         if self.n_mels:
-            data, stamps = self._history.newest(self.image.shape[1])
+            n = self.image.shape[1]
+            data, stamps = self._history.before(self._held_s, n) if self.is_held else self._history.newest(n)
             self._append(self._mean(data), stamps)
 
     def _kept(self) -> tuple[int, np.ndarray]:

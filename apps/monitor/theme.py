@@ -37,8 +37,8 @@ class Theme:
         Of what is read, and of what explains it.
     line, accent, selected : str
         Of borders and grids, of what has the focus, and behind what is selected.
-    trace, bad_trace : str
-        Of good and bad channels.
+    trace, doubtful_trace, bad_trace : str
+        Of channels by their quality.
     threshold, alarm_span, window_outline : str
         In the pictures.
     mark : str
@@ -61,6 +61,7 @@ class Theme:
     accent: str
     selected: str
     trace: str
+    doubtful_trace: str
     bad_trace: str
     threshold: str
     alarm_span: str
@@ -87,6 +88,7 @@ DARK = Theme(
     accent="#5aa9e6",
     selected="#23506f",
     trace="#c4d0da",
+    doubtful_trace="#d9904a",
     bad_trace="#596169",
     threshold="#e9ecef",
     alarm_span="#e0503f",
@@ -117,6 +119,7 @@ LIGHT = Theme(
     accent="#0b66a8",
     selected="#cde4f5",
     trace="#27323b",
+    doubtful_trace="#b35c00",
     bad_trace="#b4bbc2",
     threshold="#16191c",
     alarm_span="#c62828",

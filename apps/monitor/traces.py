@@ -10,13 +10,13 @@ import numpy as np
 
 from apps.monitor.described import Described
 from apps.monitor.draw import Lanes, TraceColours, TraceImage
-from apps.monitor.history import KEPT_S, History
+from apps.monitor.history import History
 from apps.monitor.montage import PUBLISHED, Montage, montages
 from apps.monitor.raster import MinMaxRaster
 from bci.errors import SpecError
 
 FILTERED, RAW = "filtered", "raw"
-SHORTEST_S = 1.0
+SHORTEST_S, LONGEST_S = 1.0, 60.0
 SCALES = {"uV": 100.0, "fT": 3000.0, "fT/cm": 300.0}
 RECENTRE_S = 1.0  # of signal that offsets are taken from
 FIRST_CENTRED_S = 0.5
@@ -32,6 +32,11 @@ class _Source:
         units = set(described.units)
         self.unit = units.pop() if len(units) == 1 else ""
         self.montages = montages(described.labels, self.unit in ("uV", ""))
+
+    def is_like(self, described: Described) -> bool:
+        """Return whether a stream continues this one: what is kept of it can stay."""
+        mine = self.described
+        return (described.labels, described.units, described.sfreq) == (mine.labels, mine.units, mine.sfreq)
 
 
 class TracePanel:
@@ -54,6 +59,9 @@ class TracePanel:
         self.source, self.montage = "", PUBLISHED
         self._sources: dict[str, _Source] = {}
         self._bad: Mapping[str, str] = {}
+        self._doubtful: frozenset[str] = frozenset()
+        self.doubtful: frozenset[str] = frozenset()
+        """Traces that are not bad, but may become so; a pair is as its worse channel is."""
         self._colours = TraceColours()
         self._image = TraceImage(width_px, height_px)
         self._image.clear(self._colours.background)
@@ -151,7 +159,7 @@ class TracePanel:
 
     def set_span(self, span_s: float) -> None:
         """Show another span, within 1 to 60 s."""
-        self.span_s = min(max(span_s, SHORTEST_S), KEPT_S)
+        self.span_s = min(max(span_s, SHORTEST_S), LONGEST_S)
         self._rebuild()
 
     def set_scale(self, scale: float) -> None:
@@ -177,10 +185,10 @@ class TracePanel:
         """
         if source not in self._sources:
             raise SpecError(f"Traces can show {' or '.join(self.sources) or 'no signal yet'}, got {source!r}.")
-        scale_before = SCALES.get(self.unit)
+        scale_before = SCALES.get(self.unit, SCALES["uV"])
         self.source = source
-        if SCALES.get(self.unit) != scale_before:
-            self.scale = SCALES.get(self.unit, SCALES["uV"])
+        if (scale := SCALES.get(self.unit, SCALES["uV"])) != scale_before:
+            self.scale = scale
         if self.montage not in self._shown.montages:
             self.montage = PUBLISHED
         self._renew()
@@ -208,6 +216,16 @@ class TracePanel:
         """Whether the picture stays where `hold` has put it."""
         return not math.isnan(self._held_s)
 
+    @property
+    def oldest_s(self) -> float:
+        """Stamp of the oldest sample that is kept; NaN before one."""
+        return self._shown.history.oldest_s if self.source else math.nan
+
+    @property
+    def latest_s(self) -> float:
+        """Stamp of the newest sample, also while the picture is held; NaN before one."""
+        return self._shown.history.newest_s if self.source else math.nan
+
     def hold(self, stamp_s: float) -> None:
         """Show what came up to `stamp_s`, as far as it is kept, and stay there; NaN goes on with what comes."""
         if not (math.isnan(stamp_s) and math.isnan(self._held_s)):
@@ -223,9 +241,12 @@ class TracePanel:
     # --- what comes -------------------------------------------------------------------------------------------------
 
     def connect(self, source: str, described: Described) -> None:
-        """Begin with a stream, also if it comes again with other channels; the filtered one is shown first."""
+        """Begin with a stream, or go on with one that comes again as it was; the filtered one is shown first."""
         if not described.labels:
             self._forget(source)
+            return
+        known = self._sources.get(source)
+        if known is not None and known.is_like(described):
             return
         self._sources[source] = _Source(described)
         if source == self.source or source == FILTERED or not self.source:
@@ -250,12 +271,13 @@ class TracePanel:
         if source == self.source and self._raster is not None and not self.is_held:
             self._raster.push(self._montage.apply(data, self._bad_channels()), stamps)
 
-    def set_bad(self, bad: Mapping[str, str]) -> None:
-        """Grey what is bad: channel → reasons, both printable."""
-        if bad == self._bad:
+    def set_bad(self, bad: Mapping[str, str], doubtful: frozenset[str] = frozenset()) -> None:
+        """Grey what is bad (channel → reasons, both printable), and give what is doubtful a colour of its own."""
+        if bad == self._bad and doubtful == self._doubtful:
             return
-        self._bad = MappingProxyType(dict(bad))
-        if self.source and self._montage.average:
+        averaged = self.source and self._montage.average and bad != self._bad
+        self._bad, self._doubtful = MappingProxyType(dict(bad)), doubtful
+        if averaged:
             self._rebuild()
         else:
             self._repaint()
@@ -297,6 +319,19 @@ class TracePanel:
             for trace in range(len(montage.names))
         ]
 
+    def _qualities(self) -> list[str]:
+        """Return ``good``, ``doubtful`` or ``bad`` for each trace: that of its worst channel."""
+        if not self.source:
+            return []
+        labels, montage = self._shown.described.labels, self._montage
+        pairs = [[labels[i] for i in montage.channels(trace)] for trace in range(len(montage.names))]
+        return [
+            "bad" if any(c in self._bad for c in pair)
+            else "doubtful" if any(c in self._doubtful for c in pair)
+            else "good"
+            for pair in pairs
+        ]  # fmt: skip
+
     def _renew(self) -> None:
         self.generation += 1
         self._rebuild()
@@ -308,10 +343,8 @@ class TracePanel:
             return
         self._raster = MinMaxRaster(len(self.names), self.image.shape[1], self.span_s, self.sfreq)
         shown = round(1.1 * self.span_s * self.sfreq) + 2 if self.sfreq else len(self._shown.history)
-        data, stamps = self._shown.history.newest(len(self._shown.history) if self.is_held else shown)
-        if self.is_held:
-            past = np.flatnonzero(stamps <= self._held_s)[-shown:]
-            data, stamps = data[:, past], stamps[past]
+        history = self._shown.history
+        data, stamps = history.before(self._held_s, shown) if self.is_held else history.newest(shown)
         self._raster.push(self._montage.apply(data, self._bad_channels()), stamps)
         self.recentre()
 
@@ -320,11 +353,10 @@ class TracePanel:
         if self._raster is None:
             return
         self._painted_generation = self._raster.generation
-        palette = self._colours.channels or (self._colours.good,)
-        self._trace_colours = np.array(
-            [self._colours.bad if text else palette[i % len(palette)] for i, text in enumerate(self._reasons())],
-            np.uint32,
-        )
+        colours = {"good": self._colours.good, "doubtful": self._colours.doubtful, "bad": self._colours.bad}
+        found = self._qualities()
+        self.doubtful = frozenset(name for name, how in zip(self.names, found, strict=True) if how == "doubtful")
+        self._trace_colours = np.array([colours[how] for how in found], np.uint32)
 
     def _middles(self) -> np.ndarray:
         """Return what is in the middle of each lane."""

@@ -9,36 +9,33 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
-from PySide6.QtCore import QEvent, Qt, QTimer
-from PySide6.QtGui import QAction, QCloseEvent, QGuiApplication, QKeySequence, QResizeEvent
-from PySide6.QtWidgets import QApplication, QDialog, QDockWidget, QMainWindow, QMenu, QWidget
+from PySide6.QtCore import QByteArray, Qt, QTimer
+from PySide6.QtGui import QAction, QCloseEvent, QKeySequence, QResizeEvent
+from PySide6.QtWidgets import QApplication, QDockWidget, QLabel, QMainWindow, QMenu, QSizePolicy, QWidget
 
-from apps.monitor.catalogue import look
-from apps.monitor.constants import keep_constants
 from apps.monitor.controls import Controls
 from apps.monitor.export import write_summary
 from apps.monitor.keys import KEYS
 from apps.monitor.model import MonitorModel
-from apps.monitor.options import MonitorOptions, Start
+from apps.monitor.options import MonitorOptions
+from apps.monitor.settings import read_settings, write_settings
 from apps.monitor.snapshot import Snapshot
-from apps.monitor.theme import SMALLEST_TEXT_PT, THEMES, stylesheet
+from apps.monitor.theme import THEMES, stylesheet
 from apps.monitor.widgets.events import EventView
 from apps.monitor.widgets.health import HealthView
 from apps.monitor.widgets.keys_dialog import KeysDialog
-from apps.monitor.widgets.labels import plain_label, span, wall_text
+from apps.monitor.widgets.labels import plain_label, set_text, span, wall_text
 from apps.monitor.widgets.maps import MapView
+from apps.monitor.widgets.memory import LAYOUT_VERSION, recall, settings_of
 from apps.monitor.widgets.picture_file import write_png
 from apps.monitor.widgets.probabilities import ProbabilityView
 from apps.monitor.widgets.replay import ReplayView
 from apps.monitor.widgets.spectrogram import SpectrogramView
-from apps.monitor.widgets.start import StartDialog
 from apps.monitor.widgets.state import StateView
 from apps.monitor.widgets.traces import TraceView
-from apps.signals import stop_on_signals
 from bci.errors import BciError
 
 FRAME_MS = 33
-PULSE_MS = 200
 SLOW_S = 0.5  # between two looks at lists and counters
 NARROW_PX = 760
 SIDE_PX = 490
@@ -75,7 +72,7 @@ class MonitorWindow(QMainWindow):
     controls : Controls
         Where commands go.
     options : MonitorOptions
-        Title and theme.
+        Title, theme, and where the window keeps how it was left.
     """
 
     def __init__(self, model: MonitorModel, feed: Source, controls: Controls, options: MonitorOptions) -> None:
@@ -86,8 +83,8 @@ class MonitorWindow(QMainWindow):
         self.n_frames = 0
         self._slow_s = -math.inf
         self._narrow: bool | None = None
-        self._layout: object = None
-        self.setWindowTitle(options.title.replace("[*]", "[* ]"))  # Qt would take it for its own mark
+        self._layout = QByteArray()
+        self._title, self._settings = options.title, options.settings
         self.setStyleSheet(stylesheet(self.theme))
         self.traces = TraceView(model.traces, self.theme)
         self.state = StateView(controls, self.theme)
@@ -98,18 +95,26 @@ class MonitorWindow(QMainWindow):
         self.docks = {name: self._dock(name, getattr(self, name)) for name in TITLES}
         self.setCentralWidget(self.traces)
         self._arrange()
-        self.said = plain_label()
-        self.statusBar().addWidget(self.said, 1)
+        self._first_layout = self.saveState(LAYOUT_VERSION)
+        self.said, self.session = _line(), _line(faint=True)
+        self.session.setAlignment(Qt.AlignmentFlag.AlignRight)
+        self.statusBar().addWidget(self.said, 2)
+        self.statusBar().addPermanentWidget(self.session, 1)
         self._forget = QTimer(self)
         self._forget.setSingleShot(True)
         self._forget.timeout.connect(lambda: self.said.setText(""))
         self.actions_by_name = self._make_actions()
         self.traces.picked.connect(self.jump)
+        self.traces.held.connect(self.spectrogram.hold)
+        self.traces.held.connect(self.probabilities.hold)
         self.events.chosen.connect(self.jump)
         self.probabilities.span_chosen.connect(self._set_curve_span)
         self._set_curve_span(self.probabilities.span_s)
         self.setMinimumSize(320, 360)
         self.resize(1500, 940)
+        if self._settings is not None:
+            recall(self, read_settings(self._settings))
+        self._name(self.snapshot)
         self._timer = QTimer(self)
         self._timer.setTimerType(Qt.TimerType.PreciseTimer)
         self._timer.timeout.connect(self.tick)
@@ -140,11 +145,20 @@ class MonitorWindow(QMainWindow):
             self._show_slow(shown)
 
     def _show_slow(self, shown: Snapshot) -> None:
+        self._name(shown)
         self.health.show_health(shown.health, shown.bad_channels, shown.streams)
         self.events.show_events(shown.events, shown.wall_offset_s)
         self.replay.show_replay(shown.events)
         for answer in self._controls.answers():
             self.say(answer)
+
+    def _name(self, shown: Snapshot) -> None:
+        """Say in the title whose session this is, so that many windows can be told apart."""
+        session = shown.session
+        name = session.stream or session.name
+        title = f"{name} – {self._title}" if name else self._title
+        self.setWindowTitle(title.replace("[*]", "[* ]"))  # Qt would take it for its own mark
+        set_text(self.session, " · ".join(text for text in (name, session.bundle) if text))
 
     def say(self, text: str) -> None:
         """Show a line at the bottom for ten seconds."""
@@ -152,13 +166,14 @@ class MonitorWindow(QMainWindow):
         self._forget.start(SAID_MS)
 
     def jump(self, stamp_s: float) -> None:
-        """Go to a time of the LSL clock, in traces and probabilities."""
+        """Go to a time of the LSL clock, in traces, spectrogram and probabilities."""
         if math.isfinite(stamp_s):
             self.traces.show_time(stamp_s)
             self.probabilities.show_time(stamp_s)
             shown = self.snapshot
             ago = span(shown.now_s - stamp_s)
-            self.say(f"{wall_text(stamp_s + shown.wall_offset_s)}, {ago} ago. Traces are kept for a minute.")
+            gone = "" if stamp_s >= self.traces.panel.oldest_s else " The traces of then are no longer kept."
+            self.say(f"{wall_text(stamp_s + shown.wall_offset_s)}, {ago} ago.{gone}")
 
     # --- what the user does -----------------------------------------------------------------------------------------
 
@@ -203,6 +218,17 @@ class MonitorWindow(QMainWindow):
         if names:
             self.focus_panel(names[(at + 1) % len(names)])
 
+    def layout_now(self) -> QByteArray:
+        """Return where the panels are; of a narrow window, where they will be when there is room."""
+        return self._layout if self._narrow else self.saveState(LAYOUT_VERSION)
+
+    def reset_layout(self) -> None:
+        """Put the panels where they were at first."""
+        if self._narrow:
+            self._layout = self._first_layout
+        else:
+            self.restoreState(self._first_layout, LAYOUT_VERSION)
+
     def toggle_full_screen(self) -> None:
         """Fill the screen, or no longer."""
         self.setWindowState(self.windowState() ^ Qt.WindowState.WindowFullScreen)
@@ -220,17 +246,19 @@ class MonitorWindow(QMainWindow):
         if narrow == self._narrow:
             return
         if narrow:
-            self._layout = self.saveState()
+            self._layout = self.saveState(LAYOUT_VERSION)
             for dock in self.docks.values():
                 dock.hide()
             self.addDockWidget(Qt.DockWidgetArea.TopDockWidgetArea, self.docks["state"])
             self.docks["state"].show()
         elif self._narrow:
-            self.restoreState(self._layout)  # type: ignore[arg-type]
+            self.restoreState(self._layout, LAYOUT_VERSION)
         self._narrow = narrow
 
     def closeEvent(self, event: QCloseEvent) -> None:
-        """End the timer: nothing is drawn any more."""
+        """End the timer: nothing is drawn any more; keep how the window was."""
+        if self._settings is not None and self.isVisible():
+            write_settings(self._settings, settings_of(self))
         self._timer.stop()
         self._forget.stop()
         event.accept()
@@ -264,6 +292,8 @@ class MonitorWindow(QMainWindow):
             "screenshot": self.screenshot,
             "close": self.close,
             "hold": self.traces.hold.toggle,
+            "earlier": lambda: self.traces.step(-1),
+            "later": lambda: self.traces.step(1),
             "larger": lambda: self.traces.turn_gain(1),
             "smaller": lambda: self.traces.turn_gain(-1),
             "less_time": lambda: self.traces.turn_time(1),
@@ -276,6 +306,7 @@ class MonitorWindow(QMainWindow):
             "map_next": self.maps.next_kind,
             "theme": self.toggle_theme,
             "full_screen": self.toggle_full_screen,
+            "first_layout": self.reset_layout,
             "next_panel": self.next_panel,
             "help": self.show_keys,
         }
@@ -306,85 +337,12 @@ class MonitorWindow(QMainWindow):
         return to
 
 
-def run_window(model: MonitorModel, feed: Source, controls: Controls, options: MonitorOptions) -> int:
-    """Show the window until it is closed, or a signal comes.
-
-    Parameters
-    ----------
-    model : MonitorModel
-        What is known.
-    feed : Source
-        What brings streams to it; the caller closes it.
-    controls : Controls
-        Where commands go; the caller closes it.
-    options : MonitorOptions
-        What the user chose; with a screenshot the window closes after it.
-
-    Returns
-    -------
-    code : int
-        0.
-
-    Raises
-    ------
-    UsageError
-        If the screenshot cannot be written.
-    """
-    app = application()
-    window = MonitorWindow(model, feed, controls, options)
-    failed: list[BciError] = []
-
-    def shoot(path: Path) -> None:
-        try:
-            write_png(path, window.grab().toImage())
-        except BciError as error:
-            failed.append(error)
-        window.close()
-
-    window.show()
-    window.start()
-    if options.screenshot is not None:
-        QTimer.singleShot(round(options.after_s * 1000), window, functools.partial(shoot, options.screenshot))
-    with stop_on_signals(window.leave):
-        app.exec()
-    dispose(window)
-    if failed:
-        raise failed[0]
-    return 0
-
-
-def choose_start(options: MonitorOptions) -> Start | None:
-    """Ask what to watch, in a dialog with what there is; None if the user wants nothing."""
-    application()
-    dialog = StartDialog(look, THEMES[options.theme])
-    pulse = QTimer(dialog)  # Python sees a signal only when it runs
-    pulse.timeout.connect(lambda: None)
-    pulse.start(PULSE_MS)
-    with stop_on_signals(dialog.reject):
-        accepted = dialog.exec() == QDialog.DialogCode.Accepted
-    start = dialog.chosen() if accepted else None
-    dispose(dialog)
-    return start
-
-
-def application() -> QApplication:
-    """Return the application, with no text smaller than 12 points; it is made once in a process."""
-    keep_constants()
-    found = QApplication.instance()
-    app = found if isinstance(found, QApplication) else QApplication(["bci monitor"])
-    font = QGuiApplication.font()
-    font.setPointSize(max(font.pointSize(), SMALLEST_TEXT_PT))
-    app.setFont(font)
-    return app
+def _line(*, faint: bool = False) -> QLabel:
+    """Return a label that is cut where there is no room: its text must not widen the window."""
+    label = plain_label(faint=faint)
+    label.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
+    return label
 
 
 def _without_argument(do: Callable[[], object], _checked: bool = False) -> None:
     do()
-
-
-def dispose(window: QWidget) -> None:
-    """Delete a window now, while Qt and pyqtgraph are whole: at the end of the process it is too late."""
-    window.close()
-    window.deleteLater()
-    QApplication.sendPostedEvents(None, QEvent.Type.DeferredDelete.value)
-    QApplication.processEvents()

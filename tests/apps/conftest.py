@@ -61,7 +61,8 @@ def scene() -> Scene:
 def open_window(qapp: Any, commands: Commands) -> Iterator[Callable[..., MonitorWindow]]:
     """Return a function from a scene to its window, which is on the screen but has no timer that runs."""
     from apps.monitor.options import MonitorOptions
-    from apps.monitor.view import MonitorWindow, application, dispose
+    from apps.monitor.show import application, dispose
+    from apps.monitor.view import MonitorWindow
 
     application()
     opened = []

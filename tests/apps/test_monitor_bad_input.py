@@ -112,6 +112,18 @@ def test_any_value_is_drawn(window, scene):
     assert window.state.sign.word == "OK"
 
 
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_an_output_that_is_no_number_is_a_fault_even_if_the_session_calls_it_ok(window, scene, value):
+    """Never while an alarm runs: that is not hidden."""
+    scene.model.on_prediction(np.array([[value, value, 1, 1, 1]], np.float32), np.array([scene.clock.now_s]))
+    look(window, scene, 0.1)
+    assert window.state.sign.word == "FAULT"
+    assert "no number" in window.state.reasons.text()
+    scene.model.on_prediction(np.array([[value, value, 1, 3, 1]], np.float32), np.array([scene.clock.now_s]))
+    look(window, scene, 0.1)
+    assert window.state.sign.word == "ALARM"
+
+
 def test_a_stream_without_a_rate_is_shown(open_window):
     scene = Scene(sfreq=256.0)
     scene.connect()
@@ -168,7 +180,9 @@ def test_a_window_of_400_pixels_shows_state_and_traces(open_window, scene, tmp_p
     look(window, scene, 0.1)
     assert window.probabilities.isVisible()
     window.resize(330, 380)
+    window.say("a line that is far longer than a narrow window is wide, and must not make it wider " * 3)
     look(window, scene, 0.1)
+    assert window.width() == 330
     assert window.state.sign.word == "ALARM"
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PySide6.QtCore import QPoint, QPointF, Qt
 from PySide6.QtGui import QKeySequence, QWheelEvent
@@ -52,6 +53,8 @@ def wheel(canvas, turns, modifiers=Qt.KeyboardModifier.NoModifier):
 # name of a key → what can be seen of it
 SEEN = {
     "hold": lambda w: w.traces.panel.is_held,
+    "earlier": lambda w: w.traces.panel.newest_s,
+    "later": lambda w: w.traces.panel.newest_s,
     "larger": lambda w: w.traces.panel.scale,
     "smaller": lambda w: w.traces.panel.scale,
     "less_time": lambda w: w.traces.panel.span_s,
@@ -63,6 +66,7 @@ SEEN = {
     "map_next": lambda w: w.maps.panel.kind,
     "theme": lambda w: w.theme.name,
     "full_screen": lambda w: w.isFullScreen(),
+    "first_layout": lambda w: w.docks["state"].isVisible(),
     "next_panel": lambda w: QApplication.focusWidget(),
     "close": lambda w: w.isVisible(),
     "help": lambda w: w.findChild(KeysDialog) is not None,
@@ -91,6 +95,8 @@ def test_every_key_does_something(window, scene, tmp_path, monkeypatch):
     for key in order:
         for keys in key.keys:
             window.traces.span.setFocus()
+            if key.name == "first_layout":
+                window.docks["state"].close()
             before = SEEN[key.name](window)
             press(window, keys)
             window.tick()
@@ -246,10 +252,52 @@ def test_enter_on_an_event_holds_the_traces_at_its_time(window, scene):
     window.tick()
     assert panel.newest_s == newest_s
     assert window.traces.canvas.is_held
+    assert not window.traces.axis.counts_back
+    assert window.spectrogram.panel.newest_s == pytest.approx(newest_s, abs=0.2)
+    assert window.spectrogram.canvas.outline() is None
+    assert "not live" in window.spectrogram.note.text()
     press(window, "H")
     scene.play(1)
     window.tick()
     assert panel.newest_s == pytest.approx(scene.clock.now_s, abs=0.1)
+    assert window.spectrogram.panel.newest_s == pytest.approx(scene.clock.now_s, abs=0.1)
+    assert window.spectrogram.canvas.outline() is not None
+    assert not window.probabilities.marker.isVisible()
+
+
+def test_an_event_of_half_an_hour_ago_is_still_there(open_window, scene):
+    """Its traces, its features and its probabilities; and from there half a screen earlier and later by key."""
+    scene.connect()
+    window = open_window(scene)
+    spike = scene.noise(256, amplitude=0.0)
+    spike[4, 100] = 90.0
+    scene.signal(spike)
+    at_s = scene.clock.now_s - 156 / 256
+    scene.event("gap", n_lost=3, t0=1.0, t1=1.5, filled=True, t=at_s)
+    for _ in range(29):
+        scene.signal(scene.noise(60 * 256))
+        scene.model.on_prediction(np.array([[0.9, 0.1, 1.0, 1.0, 0.8]], np.float32), np.array([scene.clock.now_s]))
+    window.tick()
+    panel = window.traces.panel
+    live_s = panel.newest_s
+    window.jump(at_s)
+    window.tick()
+    x = round(panel.x_of(at_s, True))
+    lane = round(panel.lane_y(list(panel.names).index(scene.names[4])))
+    trace = 0xFF000000 | int(window.theme.trace[1:], 16)
+    assert (panel.image[lane - 20 : lane, (np.arange(x - 1, x + 2) + panel.head) % panel.image.shape[1]] == trace).any()
+    assert "no longer kept" not in window.said.text()
+    assert window.probabilities.span_s == 1800.0
+    before_s = panel.newest_s
+    press(window, ".")
+    assert panel.newest_s == pytest.approx(before_s + 5, abs=0.1)
+    press(window, ",")
+    press(window, ",")
+    assert panel.newest_s == pytest.approx(max(before_s - 5, panel.oldest_s + 10), abs=0.1)
+    window.jump(live_s - 3)
+    assert panel.newest_s == pytest.approx(live_s, abs=0.1)
+    window.jump(at_s - 60)
+    assert "no longer kept" in window.said.text()
 
 
 def test_a_click_on_the_traces_marks_its_time(window):

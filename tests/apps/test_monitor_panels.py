@@ -98,6 +98,30 @@ def test_bad_traces_are_grey():
         assert (panel.image[middle - 3 : middle + 3] == colour).any()
 
 
+def test_doubtful_traces_have_a_colour_of_their_own_until_they_are_bad():
+    panel = traces(noise())
+    panel.set_colours(TraceColours(0xFF000000, 0xFFFFFFFF, 0xFFDD9944, 0xFF555555))
+    panel.set_bad({"O1": "flat"}, frozenset({"C3", "O1"}))
+    panel.paint()
+    assert panel.doubtful == {"C3"}
+    for i, colour in enumerate((0xFFFFFFFF, 0xFFDD9944, 0xFFFFFFFF, 0xFF555555)):
+        middle = round(panel.lane_y(i))
+        assert (panel.image[middle - 3 : middle + 3] == colour).any()
+    panel.choose_montage("double banana")
+    panel.paint()
+    assert panel.doubtful == {"F3–C3", "C3–P3"}
+
+
+def test_a_stream_that_comes_again_as_it_was_goes_on():
+    panel = traces(noise())
+    panel.choose_montage("double banana")
+    panel.connect("filtered", signal(LABELS))
+    assert panel.montage == "double banana"
+    panel.push("filtered", noise(n=256), STAMPS[-1] + 5 + np.arange(256) / SFREQ)
+    assert panel.oldest_s == STAMPS[0]
+    assert panel.latest_s == pytest.approx(STAMPS[-1] + 6, abs=0.01)
+
+
 def test_times_and_places_agree_in_both_modes():
     panel = traces(noise(n=1000))
     for scroll in (True, False):
@@ -239,6 +263,23 @@ def test_the_range_follows_the_first_second_then_stays():
     panel.push(np.full((4, 20), 90.0), 3 + np.arange(20) / 16)
     panel.paint()
     assert panel.range_db == chosen
+
+
+def test_a_held_spectrogram_stays_and_goes_on_with_all_that_came():
+    stamps = 50 + np.arange(160) / 16
+    frames = np.random.default_rng(4).uniform(0, 255, (8, 160))
+    held = spectrogram(frames[:, :100], stamps[:100])
+    held.hold(stamps[79])
+    kept = held.image.copy()
+    assert held.newest_s == stamps[79]
+    held.push(frames[:, 100:], stamps[100:])
+    assert not held.paint()
+    held.connect(features(("F3", "C4"), n_mels=4))  # it comes again as it was
+    np.testing.assert_array_equal(held.image, kept)
+    held.hold(math.nan)
+    whole = spectrogram(frames, stamps)
+    shown = [np.roll(panel.image, -panel.head, axis=1) for panel in (held, whole)]
+    np.testing.assert_array_equal(*shown)
 
 
 @pytest.mark.parametrize("labels", [(), ("C3", "C4"), ("C3@mel00", "C3@mel01", "C4@mel00")])

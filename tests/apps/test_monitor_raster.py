@@ -185,12 +185,21 @@ def test_history_keeps_the_newest(cuts, n):
     n = min(n, 400)
     np.testing.assert_array_equal(kept, data[:, 700 - n :])
     np.testing.assert_array_equal(at, stamps[700 - n :])
+    then = history.before(stamps[500], 50)
+    np.testing.assert_array_equal(then[0], data[:, 451:501])
+    np.testing.assert_array_equal(then[1], stamps[451:501])
+    assert (history.oldest_s, history.newest_s) == (stamps[300], stamps[699])
 
 
 def test_history_is_bounded_at_any_rate():
     history = History(300, 1e6)
     assert history._data.nbytes <= 128 << 20
-    assert math.isnan(float(History(2, 0.0)._stamps[0]))
+    assert len(History(19, 256.0)._stamps) == 1800 * 256
+    empty = History(2, 0.0)
+    assert len(empty._stamps) == 60 * 256
+    assert math.isnan(empty.oldest_s)
+    assert math.isnan(empty.newest_s)
+    assert empty.before(1.0, 5)[0].shape == (2, 0)
 
 
 @pytest.mark.parametrize("bad", [(0, 10, 1.0), (1, 0, 1.0), (1, 10, 0.0), (1, 10, math.inf)])

@@ -27,7 +27,7 @@ BROKEN = BundleChoice("broken", Path("broken"), "cannot be used: its hash is ano
 
 @pytest.fixture
 def open_dialog(qapp):
-    from apps.monitor.view import application, dispose
+    from apps.monitor.show import application, dispose
     from apps.monitor.widgets.start import StartDialog
 
     application()
@@ -95,9 +95,9 @@ def test_markers_cannot_be_chosen_and_no_stream_says_what_to_do(open_dialog):
     ("key", "start"), [(Qt.Key.Key_Return, Start("", "headset-pred", None)), (Qt.Key.Key_Escape, None)]
 )
 def test_the_dialog_is_asked_and_goes(qapp, monkeypatch, key, start):
-    from apps.monitor import view
+    from apps.monitor import show
 
-    monkeypatch.setattr(view, "look", lambda: Catalogue((SESSION,), ()))
+    monkeypatch.setattr(show, "look", lambda folders: Catalogue((SESSION,), ()))
 
     def answer():
         dialog = QApplication.activeModalWidget()
@@ -107,7 +107,7 @@ def test_the_dialog_is_asked_and_goes(qapp, monkeypatch, key, start):
             QTest.keyClick(dialog, key)
 
     QTimer.singleShot(20, answer)
-    assert view.choose_start(MonitorOptions()) == start
+    assert show.choose_start(MonitorOptions()) == start
 
 
 @pytest.mark.parametrize("theme", THEMES.values(), ids=lambda theme: theme.name)
@@ -118,7 +118,15 @@ def test_texts_stand_out_from_what_is_behind_them(theme):
         assert contrast(theme.faint, behind) >= 4.5
     for paint in theme.states.values():
         assert contrast(paint.ink, paint.fill) >= 4.5
-    for colour in (*theme.classes, theme.trace, theme.mark, theme.accent, theme.good, theme.alarm_span):
+    for colour in (
+        *theme.classes,
+        theme.trace,
+        theme.doubtful_trace,
+        theme.mark,
+        theme.accent,
+        theme.good,
+        theme.alarm_span,
+    ):
         assert contrast(colour, theme.panel) >= 3
     assert contrast(theme.trace, theme.panel) > 2 * contrast(theme.bad_trace, theme.panel) / 1.5
     assert contrast("#000000", "#ffffff") == pytest.approx(21)

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 from PySide6.QtCore import QPoint, QTimer
 from PySide6.QtGui import QColor
-from PySide6.QtWidgets import QWidget
+from PySide6.QtWidgets import QGraphicsTextItem, QWidget
 
 from apps.monitor.theme import DARK
+from apps.monitor.widgets.spectrogram import frequency
 from tests.monitor_pixels import argb, pixels_of
 from tests.monitor_scenes import HOP_S, MEL_HZ, WALL_S, Scene
 
@@ -191,6 +192,32 @@ def test_bad_channels_are_grey_and_say_why(window, scene):
     assert "T3 (mains 50 Hz, amplitude)" in window.health.bad.text()
 
 
+def test_doubtful_channels_are_coloured_and_say_why(window, scene):
+    scene.status(doubtful_channels=["T3", "<b>"])
+    forward(window, scene)
+    names = window.traces.names
+    lane = names.height() / len(scene.names)
+    assert names.tip_at((scene.names.index("T3") + 0.5) * lane).startswith(
+        "T3: doubtful: the last second broke a limit"
+    )
+    assert (pixels_of(names) == argb(DARK.doubtful_trace)).any()
+    assert (pixels_of(window.traces.canvas) == argb(DARK.doubtful_trace)).sum() > 100
+    scene.status(doubtful_channels=[])
+    forward(window, scene)
+    assert not (pixels_of(window.traces.canvas) == argb(DARK.doubtful_trace)).any()
+
+
+def test_the_title_says_whose_session_it_is(window, scene):
+    forward(window, scene)
+    assert window.windowTitle() == "demo – bci monitor"
+    assert window.session.text() == "demo · seizure-demo"
+
+
+@pytest.mark.parametrize(("hz", "text"), [(1.234, "1.2 Hz"), (9.96, "10 Hz"), (38.4, "38 Hz"), (120.0, "120 Hz")])
+def test_frequencies_are_written_as_people_do(hz, text):
+    assert frequency(hz) == text
+
+
 def test_marks_stand_at_their_times(window, scene):
     scene.model.on_annotation(
         '{"kind": "annotation", "description": "eyes closed", "duration": 2.0}', scene.clock.now_s - 4
@@ -212,9 +239,13 @@ def test_one_timer_drives_the_window(window):
 
 
 def test_no_text_is_smaller_than_twelve_points(window):
-    for widget in window.findChildren(QWidget):
+    texts = [item for item in window.probabilities.plot.scene().items() if isinstance(item, QGraphicsTextItem)]
+    assert len(texts) >= 2
+    for widget in (*window.findChildren(QWidget), *texts):
         font = widget.font()
         assert font.pointSizeF() >= 12 or font.pixelSize() >= 16, widget
+    for name in ("left", "bottom"):
+        assert window.probabilities.plot.getPlotItem().getAxis(name).style["tickFont"].pointSizeF() >= 12
 
 
 def test_nothing_known_is_shown_as_nothing(open_window):

@@ -19,7 +19,8 @@ from pathlib import Path
 from PySide6.QtCore import QTimer
 from apps.monitor.controls import Controls
 from apps.monitor.options import MonitorOptions
-from apps.monitor.view import MonitorWindow, application, run_window
+from apps.monitor.show import application, run_window
+from apps.monitor.view import MonitorWindow
 from tests.monitor_scenes import NoFeed, Scene
 
 class Feed:
@@ -104,7 +105,7 @@ def test_a_real_window_under_x_looks_the_same_and_ends_with_code_0(tmp_path):
 
 def test_a_screenshot_that_cannot_be_written_is_an_error(qapp, tmp_path):
     from apps.monitor.options import MonitorOptions
-    from apps.monitor.view import run_window
+    from apps.monitor.show import run_window
     from bci.errors import UsageError
     from tests.apps.conftest import Commands
     from tests.monitor_scenes import NoFeed, Scene
@@ -117,7 +118,7 @@ def test_a_screenshot_that_cannot_be_written_is_an_error(qapp, tmp_path):
 def test_constants_outlive_a_binding_that_gives_them_away():
     """Thousands of signals and calls more than there are references; without help the interpreter aborts."""
     code = (
-        "from apps.monitor.view import application\n"
+        "from apps.monitor.show import application\n"
         "from PySide6.QtCore import QObject, Signal\n"
         "from PySide6.QtWidgets import QLabel\n"
         "class Sender(QObject):\n"

@@ -10,6 +10,7 @@ from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QComboBox, QLabel, QPushButton, QWidget
 
 NOTHING = "–"
+HELD = "HELD — not live (H goes on)"
 WIDEST_BOX_PX = 230
 
 

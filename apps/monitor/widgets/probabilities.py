@@ -109,10 +109,22 @@ class ProbabilityView(QWidget):
             self._version, self._curves, self._session, self._wall_s = curves.version, curves, session, wall_offset_s
             self._draw()
 
+    def set_span(self, span_s: float) -> None:
+        """Show so many seconds, or nearly so many."""
+        self.span.setCurrentIndex(min(range(len(SPANS_S)), key=lambda i: abs(SPANS_S[i] - span_s)))
+
     def show_time(self, stamp_s: float) -> None:
-        """Mark a time of the LSL clock."""
+        """Mark a time of the LSL clock, with as much around it as that takes."""
         self.marker.setPos(stamp_s + self._wall_s)
         self.marker.show()
+        times = self._curves.times
+        ago_s = float(times[-1]) - stamp_s if times.size else 0.0
+        if ago_s > self.span_s:
+            self.set_span(min((span for span in SPANS_S if span >= ago_s), default=SPANS_S[-1]))
+
+    def hold(self, stamp_s: float) -> None:
+        """Take the mark away when the picture goes on, which NaN says."""
+        self.marker.setVisible(self.marker.isVisible() and stamp_s == stamp_s)
 
     def _choose_span(self) -> None:
         self.span_chosen.emit(self.span_s)

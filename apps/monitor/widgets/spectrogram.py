@@ -11,10 +11,11 @@ from PySide6.QtWidgets import QGridLayout, QSizePolicy, QToolBar, QWidget
 from apps.monitor.spectrogram import SpectrogramPanel
 from apps.monitor.theme import Theme
 from apps.monitor.widgets.colour_bar import ColourBar
-from apps.monitor.widgets.labels import as_panel, named_box, plain_label
+from apps.monitor.widgets.labels import HELD, as_panel, named_box, plain_label, set_text
 from apps.monitor.widgets.picture import Picture
 
 SPANS_S = (10.0, 20.0, 30.0, 60.0)
+OUTLINED = "outlined: what the newest prediction has seen"
 NO_FEATURES = "No features yet. Start the session with --publish signal,features."
 
 
@@ -38,7 +39,7 @@ class BandAxis(QWidget):
         every = max(1, math.ceil(n / room))
         lane = self.height() / max(n, 1)
         return [
-            (self.height() - (i + 0.5) * lane, f"{hz[i]:.2g} Hz" if hz else f"mel {i}")
+            (self.height() - (i + 0.5) * lane, frequency(hz[i]) if hz else f"mel {i}")
             for i in range(every // 2, n, every)
         ]
 
@@ -53,6 +54,11 @@ class BandAxis(QWidget):
             place = QRectF(0, top, self.width() - 6, line)
             painter.drawText(place, Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter, text)
         painter.end()
+
+
+def frequency(hz: float) -> str:
+    """Return a frequency with two digits: ``4.2 Hz``, ``38 Hz``, ``120 Hz``."""
+    return f"{hz:.1f} Hz" if hz < 9.95 else f"{hz:.0f} Hz"
 
 
 class SpectrogramCanvas(QWidget):
@@ -88,6 +94,8 @@ class SpectrogramCanvas(QWidget):
 
     def outline(self) -> tuple[float, float] | None:
         """Return both ends of the analysed window, in pixels from the left; None if it is not on the screen."""
+        if self._panel.is_held:
+            return None
         start_s, stop_s = self._window
         stop_s = min(stop_s, self._panel.newest_s)
         column = self._panel.x_of(stop_s, True)
@@ -134,12 +142,13 @@ class SpectrogramView(QWidget):
         self.choice.activated.connect(lambda: self.choose(self.choice.currentText()))
         for seconds in SPANS_S:
             self.span.addItem(f"{seconds:g} s", seconds)
-        self.span.setCurrentIndex(min(range(len(SPANS_S)), key=lambda i: abs(SPANS_S[i] - panel.span_s)))
-        self.span.activated.connect(lambda: self.panel.set_span(self.span.currentData()))
+        self.set_span(panel.span_s)
+        self.span.activated.connect(lambda: self.set_span(self.span.currentData()))
         self.bar = QToolBar()
         self.bar.addWidget(self.choice)
         self.bar.addWidget(self.span)
-        self.bar.addWidget(plain_label("outlined: what the newest prediction has seen", faint=True))
+        self.note = plain_label(OUTLINED, faint=True)
+        self.bar.addWidget(self.note)
         grid = QGridLayout(self)
         grid.setContentsMargins(0, 0, 0, 6)
         grid.setSpacing(0)
@@ -154,6 +163,12 @@ class SpectrogramView(QWidget):
         for part in (self.axis, self.canvas, self.scale):
             part.set_theme(theme)
 
+    def set_span(self, span_s: float) -> None:
+        """Show so many seconds, or nearly so many."""
+        at = min(range(len(SPANS_S)), key=lambda i: abs(SPANS_S[i] - span_s))
+        self.span.setCurrentIndex(at)
+        self.panel.set_span(SPANS_S[at])
+
     def choose(self, choice: str) -> None:
         """Show another channel or region."""
         if choice in self.panel.choices:
@@ -164,6 +179,11 @@ class SpectrogramView(QWidget):
         choices = self.panel.choices
         if choices:
             self.choose(choices[(choices.index(self.panel.choice) + 1) % len(choices)])
+
+    def hold(self, stamp_s: float) -> None:
+        """Show what came up to a time, and stay there; NaN goes on."""
+        self.panel.hold(stamp_s)
+        set_text(self.note, HELD if self.panel.is_held else OUTLINED)
 
     def refresh(self, window: tuple[float, float]) -> None:
         """Show what has come since the last call."""

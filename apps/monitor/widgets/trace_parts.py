@@ -22,7 +22,7 @@ from PySide6.QtWidgets import QSizePolicy, QToolTip, QWidget
 
 from apps.monitor.snapshot import Mark
 from apps.monitor.theme import Theme
-from apps.monitor.widgets.labels import plain_tip, wall_text
+from apps.monitor.widgets.labels import HELD, plain_tip, wall_text
 from apps.monitor.widgets.picture import Picture
 
 if TYPE_CHECKING:
@@ -34,17 +34,21 @@ NEAR_PX = 6
 TICK_ROOM_PX = 110
 STEPS_S = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 15.0, 30.0)
 UNITS = {"uV": "µV"}
-HELD = "HELD — not live (H goes on)"
+DOUBTFUL = "doubtful: the last second broke a limit of signal quality"
 
 
 class TraceNames(QWidget):
-    """Names of the traces at their lanes; bad ones are grey and say why when the mouse rests on them."""
+    """Names of the traces at their lanes, each by its quality, and why when the mouse rests on it.
+
+    Bad ones are grey and struck out, doubtful ones coloured and underlined.
+    """
 
     def __init__(self, panel: TracePanel, theme: Theme) -> None:
         super().__init__()
         self._panel, self._theme = panel, theme
         self._names: tuple[str, ...] = ()
         self._bad: dict[str, str] = {}
+        self._doubtful: frozenset[str] = frozenset()
         self.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Expanding)
         self.setMinimumHeight(40)
         self.setFixedWidth(48)
@@ -56,10 +60,11 @@ class TraceNames(QWidget):
 
     def refresh(self) -> None:
         """Draw the names, if they have changed."""
-        names, bad = self._panel.names, self._panel.bad
-        if names == self._names and bad == self._bad:
+        now = self._panel.names, self._panel.bad, self._panel.doubtful
+        if now == (self._names, self._bad, self._doubtful):
             return
-        self._names, self._bad = names, bad
+        self._names, self._bad, self._doubtful = now
+        names = self._names
         metrics = QFontMetrics(self.font())
         longest = max((metrics.horizontalAdvance(name) for name in names), default=40)
         self.setFixedWidth(min(longest, LONGEST_LABEL_PX) + 16)
@@ -70,7 +75,9 @@ class TraceNames(QWidget):
         if not self._names or not 0 <= y < self.height():
             return ""
         name = self._names[min(int(y / self.height() * len(self._names)), len(self._names) - 1)]
-        return f"{name}: {self._bad[name]}" if name in self._bad else name
+        if name in self._bad:
+            return f"{name}: {self._bad[name]}"
+        return f"{name}: {DOUBTFUL}" if name in self._doubtful else name
 
     def event(self, event: QEvent) -> bool:
         """Show the tip of the trace under the mouse."""
@@ -91,8 +98,10 @@ class TraceNames(QWidget):
             for i in range(0, len(self._names), every):
                 name = self._names[i]
                 font.setStrikeOut(name in self._bad)
+                font.setUnderline(name in self._doubtful)
                 painter.setFont(font)
-                painter.setPen(QColor(self._theme.faint if name in self._bad else self._theme.text))
+                colour = self._theme.doubtful_trace if name in self._doubtful else self._theme.text
+                painter.setPen(QColor(self._theme.faint if name in self._bad else colour))
                 y = min(max((i + 0.5) * lane - metrics.height() / 2, 0.0), self.height() - metrics.height())
                 place = QRectF(8, y, self.width() - 12, metrics.height())
                 shown = metrics.elidedText(name, Qt.TextElideMode.ElideRight, self.width() - 14)
@@ -281,10 +290,15 @@ class TimeAxis(QWidget):
         """Draw the times, if they have moved by a pixel."""
         newest = self._panel.newest_s
         turn = newest // self._panel.span_s if not self.scrolls else newest
-        shown = (turn, self._panel.span_s, self.scrolls, self.width())
+        shown = (turn, self._panel.span_s, self.scrolls, self.width(), self._panel.is_held)
         if shown != self._shown:
             self._shown = shown
             self.update()
+
+    @property
+    def counts_back(self) -> bool:
+        """Whether seconds are counted back from now: not where the picture sweeps, or is held at another time."""
+        return self.scrolls and not self._panel.is_held
 
     def wall_ticks(self) -> list[tuple[float, str]]:
         """Return places, in pixels, and texts of the wall clock."""
@@ -310,8 +324,8 @@ class TimeAxis(QWidget):
         step, half = _step(span, width), painter.fontMetrics().height()
         painter.setPen(QColor(self._theme.faint))
         for i in range(math.floor(span / step) + 1):
-            x = width - i * step / span * width if self.scrolls else i * step / span * width
-            text = f"{-i * step:g} s" if self.scrolls and i else f"{i * step:g} s"
+            x = width - i * step / span * width if self.counts_back else i * step / span * width
+            text = f"{-i * step:g} s" if self.counts_back and i else f"{i * step:g} s"
             self._draw(painter, x, 2, text)
         painter.setPen(QColor(self._theme.text))
         for x, text in self.wall_ticks():

@@ -22,7 +22,9 @@ SCROLL, SWEEP = "scroll", "sweep"
 
 
 class TraceView(QWidget):
-    """Names, picture, times, and what the user sets; `picked` has a time that was clicked.
+    """Names, picture, times, and what the user sets.
+
+    `picked` has a time that was clicked, `held` the time at which the picture ends while it is held; NaN: it goes on.
 
     Parameters
     ----------
@@ -33,13 +35,14 @@ class TraceView(QWidget):
     """
 
     picked = Signal(float)
+    held = Signal(float)
 
     def __init__(self, panel: TracePanel, theme: Theme) -> None:
         super().__init__()
         as_panel(self)
         self.panel = panel
         self._generation = -1
-        self._bad: Mapping[str, str] = {}
+        self._quality: tuple[object, ...] = ()
         self.names, self.canvas = TraceNames(panel, theme), TraceCanvas(panel, theme)
         self.axis = TimeAxis(panel, theme)
         self.source, self.montage = named_box("Signal"), named_box("Montage")
@@ -82,8 +85,8 @@ class TraceView(QWidget):
 
     def set_theme(self, theme: Theme) -> None:
         """Draw in other colours."""
-        good, bad, background = (_argb(c) for c in (theme.trace, theme.bad_trace, theme.panel))
-        self.panel.set_colours(TraceColours(background, good, bad))
+        colours = (theme.panel, theme.trace, theme.doubtful_trace, theme.bad_trace)
+        self.panel.set_colours(TraceColours(*map(_argb, colours)))
         for part in (self.names, self.canvas, self.axis):
             part.set_theme(theme)
 
@@ -134,8 +137,16 @@ class TraceView(QWidget):
         """Hold the picture where a time is in the middle, and mark it; what is no longer kept is not there."""
         self.canvas.cursor_s = stamp_s
         self.hold.setChecked(True)
-        newest = self.panel.newest_s
-        self._hold_at(min(stamp_s + self.panel.span_s / 2, newest) if newest == newest else stamp_s)
+        latest_s = self.panel.latest_s
+        self._hold_at(min(stamp_s + self.panel.span_s / 2, latest_s) if latest_s == latest_s else stamp_s)
+
+    def step(self, turns: int) -> None:
+        """Hold the picture half a screen earlier (-1) or later (1), as far as there is something."""
+        least_s, latest_s = self.panel.oldest_s + self.panel.span_s, self.panel.latest_s
+        end_s = min(max(self.panel.newest_s + turns * self.panel.span_s / 2, least_s), latest_s)
+        if math.isfinite(end_s):
+            self.hold.setChecked(True)
+            self._hold_at(end_s)
 
     def refresh(self, marks: tuple[Mark, ...], bad: Mapping[str, str], wall_offset_s: float, empty_text: str) -> None:
         """Show what has come since the last call."""
@@ -144,8 +155,8 @@ class TraceView(QWidget):
         if other:
             self._generation = panel.generation
             self._refresh_choices()
-        if other or bad != self._bad:
-            self._bad = bad
+        if other or self._quality != (bad, panel.doubtful):
+            self._quality = (bad, panel.doubtful)
             self.names.refresh()
         whole = other or marks != canvas.marks or empty_text != canvas.empty_text
         canvas.marks, canvas.empty_text, self.axis.wall_offset_s = marks, empty_text, wall_offset_s
@@ -162,6 +173,7 @@ class TraceView(QWidget):
 
     def _hold_at(self, stamp_s: float) -> None:
         self.panel.hold(stamp_s)
+        self.held.emit(stamp_s)
         self.canvas.is_held = self.hold.isChecked()
         self.canvas.update()
         self.axis.update()
