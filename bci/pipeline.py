@@ -338,9 +338,15 @@ class Pipeline:
     @property
     def bad_channels(self) -> tuple[str, ...]:
         """Names of the channels that are bad from the next sample on."""
-        if self._quality is None:
-            return ()
-        return tuple(self.signal_in.names[i] for i in np.flatnonzero(self._quality.bad))
+        return () if self._quality is None else self._named(self._quality.bad)
+
+    @property
+    def doubtful_channels(self) -> tuple[str, ...]:
+        """Names of the good channels that broke a limit in the last hop."""
+        return () if self._quality is None else self._named(self._quality.doubtful)
+
+    def _named(self, which: np.ndarray) -> tuple[str, ...]:
+        return tuple(self.signal_in.names[i] for i in np.flatnonzero(which))
 
     @property
     def state(self) -> dict[str, Any]:

@@ -145,7 +145,13 @@ class Status:
         )
 
     def _where_known(self) -> dict[str, Any]:
-        """Return what only sessions with a budget or a GPU can tell."""
-        budget, memory = self._budget(), gpu_memory()
-        told = {} if budget is None else {"budget": {"limits_ms": budget.limits_ms, "missed": budget.missed}}
-        return told if memory is None else told | {"gpu_memory": memory}
+        """Return what only sessions with a budget, a GPU or doubtful channels can tell."""
+        budget, memory, doubtful = self._budget(), gpu_memory(), self._decoder.pipeline.doubtful_channels
+        told: dict[str, Any] = {}
+        if budget is not None:
+            told["budget"] = {"limits_ms": budget.limits_ms, "missed": budget.missed}
+        if memory is not None:
+            told["gpu_memory"] = memory
+        if doubtful:
+            told["doubtful_channels"] = list(doubtful)
+        return told

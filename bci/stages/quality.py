@@ -104,6 +104,11 @@ class QualityStage(Stage):
         """Channels that are bad from the next sample on, bool (n_channels,)."""
         return self._detector.bad
 
+    @property
+    def doubtful(self) -> np.ndarray:
+        """Good channels that broke a limit in the last hop, bool (n_channels,)."""
+        return self._detector.doubtful
+
     def changes(self) -> list[Change]:
         """Return the changes since the last call, in order."""
         changes, self._changes = self._changes, []

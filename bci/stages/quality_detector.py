@@ -138,6 +138,11 @@ class QualityDetector:
         self.bad = np.zeros(signal.n_channels, dtype=bool)
         self._n_against = np.zeros(signal.n_channels, dtype=np.int64)  # hops in a row against what a channel is
 
+    @property
+    def doubtful(self) -> np.ndarray:
+        """Good channels that broke a limit in the last hop, bool (n_channels,)."""
+        return ~self.bad & (self._n_against > 0)
+
     def judge(self, hop: np.ndarray, held: np.ndarray | None, next_sample: int) -> list[Change]:
         """Take one hop and return the channels that it changes.
 

@@ -119,6 +119,12 @@ def test_a_channel_at_the_limit_does_not_flicker():
     pipeline = pipeline_of(ReportQuality())
     pipeline.process(x)
     assert pipeline.changes() == []
+    assert (pipeline.bad_channels, pipeline.doubtful_channels) == ((), ())
+    pipeline.reset()
+    pipeline.process(x[:, : 39 * n])
+    assert (pipeline.bad_channels, pipeline.doubtful_channels) == ((), ("C3",))
+    pipeline.reset()
+    pipeline.process(x)
     x[C3, : 4 * n] = x[C3, 0]
     pipeline.reset()
     pipeline.process(x)

@@ -30,6 +30,9 @@ def test_a_bad_channel_is_an_event_and_stands_in_the_status(size):
     assert events[0].fields["values"]["amplitude"] == 0
     listed = [e.fields["bad_channels"] for e in tape.of("event") if e.kind == "status"]
     assert ["Cz"] in listed
+    doubtful = [e.fields.get("doubtful_channels", []) for e in tape.of("event") if e.kind == "status"]
+    assert (["Cz"] in doubtful) == (size < 400)  # a chunk of four seconds hides it
+    assert not any(set(one) & set(other) for one, other in zip(listed, doubtful, strict=True))
     assert listed[-1] == []
 
 
