@@ -11,7 +11,7 @@ import numpy as np
 from bci.decision import softmax
 from bci.errors import UsageError
 from offline import classification as of
-from offline.fold import FoldResult
+from offline.fold import FoldResult, Scored
 
 N_DRAWS = 2000
 """Resamples of people."""
@@ -89,14 +89,29 @@ def pooled(results: Sequence[FoldResult], probabilities: Sequence[np.ndarray] | 
         )
     if probabilities is None:
         probabilities = [softmax(np.array(fold.logits), fold.temperature) for fold in results]
-    scored = [stretch for fold in results for stretch in fold.scored]
+    labels = [label for fold in results for label in fold.labels]
+    return arranged([stretch for fold in results for stretch in fold.scored], labels, np.concatenate(probabilities))
+
+
+def arranged(scored: Sequence[Scored], labels: Sequence[int], probabilities: np.ndarray) -> Predictions:
+    """Return predictions in the order of people, recordings and time.
+
+    Parameters
+    ----------
+    scored : sequence of Scored
+        Which stretches.
+    labels : sequence of int
+        Their classes.
+    probabilities : ndarray, shape (n_stretches, n_classes)
+        What was predicted.
+    """
     order = sorted(range(len(scored)), key=lambda i: (scored[i].subject, scored[i].session, scored[i].start))
     return Predictions(
         tuple(scored[i].subject for i in order),
         tuple((scored[i].session, scored[i].start) for i in order),
-        np.array([label for fold in results for label in fold.labels], dtype=np.int64)[order],
+        np.array(labels, dtype=np.int64)[order],
         np.array([stretch.target for stretch in scored], dtype=np.float64)[order],
-        np.concatenate(probabilities).astype(np.float64)[order],
+        probabilities.astype(np.float64)[order],
     )
 
 

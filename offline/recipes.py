@@ -158,5 +158,5 @@ def recipe(task: str, model: str) -> Recipe:
     return models[model]
 
 
-STRONG_BASELINE: dict[str, str] = {"ssvep": "riemann"}
+STRONG_BASELINE: dict[str, str] = {"ssvep": "riemann", "epoc-epilepsy": "tangent_nuisance"}
 """Task → the model that every other one is compared with, on the same folds."""

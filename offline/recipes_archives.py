@@ -72,7 +72,10 @@ EPOC: dict[str, Recipe] = {
         _ALPHA_HZ,
     ),
     "tangent_nuisance": _bands(
-        "tangent_correlation", "the same on drifts below 1 Hz and on 45–62 Hz: no brain signal", _NUISANCE_BANDS, 0.5
+        "tangent_correlation",
+        "logistic regression on tangent vectors of drifts below 1 Hz and of 45–62 Hz: no brain signal",
+        _NUISANCE_BANDS,
+        0.5,
     ),
     "eegnet": _small("eegnet", "EEGNet-8,2 on 1–45 Hz", _SCALED),
     "eegnet_ssvep": _small("eegnet_ssvep", "EEGNet with 96 temporal filters of 1 s on 1–45 Hz", _SCALED, epochs=6),

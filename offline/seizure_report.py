@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from html import escape
 from typing import Any
 
-from offline.report import curves, page
-from offline.report import table as html_table
+from offline.report_parts import curves, page
+from offline.report_parts import table as html_table
 from offline.seizure_alarm import FIGURES
 from offline.training_loop import Epoch
 

@@ -29,7 +29,7 @@ from offline.prepare import membership, outer_splits, prepared
 from offline.processes import joined, n_processes, wait_for_all, writes
 from offline.progress import Progress, Step
 from offline.recipes import STRONG_BASELINE, Recipe, configured, recipe
-from offline.report import interval_text, report_html, verdict
+from offline.report import figure_lines, figure_text, gain_line, interval_text, report_html, split_text, verdict
 from offline.run_context import chosen_folds, n_units, record, recorded, torch_threads
 from offline.splits import Split
 from offline.temporal import TemporalSplit
@@ -256,9 +256,11 @@ def _metrics(
 ) -> dict[str, Any]:
     strong = None
     if reference is not None:
+        scored = summary(dataset, reference, config.seed)
         strong = {
             "model": STRONG_BASELINE[config.task],
-            "accuracy": summary(dataset, reference, config.seed)["accuracy"],
+            "accuracy": scored["accuracy"],
+            "figures": scored["figures"],
             "difference": compare(results, reference, config.seed),
         }
     return {
@@ -285,7 +287,7 @@ def _metrics(
             "incomplete_windows": sum(fold.n_incomplete for fold in results),
         },
         "scores": summary(dataset, results, config.seed),
-        "trivial": trivial_baselines(dataset, results),
+        "trivial": trivial_baselines(dataset, results, config.seed),
         "strong_baseline": strong,
     }
 
@@ -293,20 +295,25 @@ def _metrics(
 def _lines(metrics: dict[str, Any]) -> list[str]:
     scores, trivial = metrics["scores"], metrics["trivial"]
     lines = [f"{s['subject']}: {s['n_correct']} of {s['n']} ({s['accuracy']:.3f})" for s in scores["subjects"]]
-    lines.append(f"accuracy, leave one subject out: {interval_text(scores['accuracy'])}")
+    lines += figure_lines(scores)
+    lines.append(f"accuracy, {split_text(metrics['run']['settings'])}: {interval_text(scores['accuracy'])}")
     lines.append(f"chance {trivial['chance']:.3f}, most frequent class {trivial['majority']:.3f}")
-    return [*lines, said] if (said := verdict(metrics)) else lines
+    return lines + [text for text in (verdict(metrics), gain_line(metrics)) if text]
 
 
 def _card(config: TrainConfig, metrics: dict[str, Any]) -> str:
     data, trivial = metrics["data"], metrics["trivial"]
+    figures = metrics["scores"]["figures"]
+    level = "stretches" if figures["people"] is None else "people"
+    areas = f"AUROC {figure_text(figures[level]['auroc'])}, AUPRC {figure_text(figures[level]['auprc'])}"
     return (
         f"# {config.model} for {config.task}\n\n{metrics['description']}. Windows of {config.window_s:g} s.\n\n"
         f"Trained on all {len(data['subjects'])} subjects ({data['sessions']} sessions), seed {config.seed}. "
         "This model itself was never scored: the figures below are of models trained the same way without the "
         "subject they are scored on.\n\n"
-        f"- accuracy, leave one subject out, mean over subjects [95 %]: "
+        f"- accuracy, {split_text(metrics['run']['settings'])}, mean over subjects [95 %]: "
         f"{interval_text(metrics['scores']['accuracy'])}\n"
+        f"- {areas} of {level}\n"
         f"- chance {trivial['chance']:.3f}, most frequent class {trivial['majority']:.3f}\n"
         f"- {verdict(metrics) or 'this model is the strong baseline of the task.'}\n\n"
         "Not a medical device.\n"

@@ -21,7 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Tune, and print the choices."""
-    from offline.report import interval_text
+    from offline.report import figure_lines, interval_text
     from offline.tune import tune
 
     config = settings(args)
@@ -34,6 +34,8 @@ def run(args: argparse.Namespace) -> int:
     for choice in tuned["choices"]:
         values = ", ".join(f"{name} {_shown(value)}" for name, value in choice["values"].items())
         print(f"without {choice['fold']}: {values}")
+    for line in figure_lines(tuned["scores"]):
+        print(line)
     print(f"accuracy, nested: {interval_text(tuned['scores']['accuracy'])}")
     return 0
 

@@ -51,7 +51,10 @@ def test_a_run_writes_everything(run):
     metrics = json.loads((out / "metrics.json").read_text())
     assert metrics == json.loads(json.dumps(outcome.metrics))
     assert [s["subject"] for s in metrics["scores"]["subjects"]] == ["sub-01", "sub-02", "sub-03"]
-    assert metrics["trivial"] == {"chance": 0.25, "majority": 0.25, "trial_index": 1.0}
+    trivial = metrics["trivial"]
+    assert [trivial[name] for name in ("chance", "majority", "trial_index")] == [0.25, 0.25, 1.0]
+    assert trivial["figures"]["majority"]["balanced_accuracy"]["value"] == 0.25
+    assert trivial["figures"]["prior"]["kl"]["value"] == pytest.approx(np.log(4))
     assert metrics["strong_baseline"]["model"] == "riemann"
     assert metrics["run"]["seed"] == 0
     assert metrics["run"]["overridden"] == ["epochs", "batch_size"]
@@ -208,7 +211,7 @@ def test_the_report_is_self_contained_and_escaped(run):
     out, outcome = run
     page = (out / "report.html").read_text()
     HTMLParser().feed(page)
-    assert page.count("<svg") == 4
+    assert page.count("<svg") == 5
     assert "http" not in page
     assert "<script" not in page
     hostile = json.loads(json.dumps(outcome.metrics))

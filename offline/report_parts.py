@@ -1,0 +1,135 @@
+"""Parts of a self-contained HTML page: tables and inline graphics. Nothing is fetched or run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from html import escape
+
+from offline.training_settings import Epoch
+
+_STYLE = """
+body { font: 15px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; color: #1c2430; }
+table { border-collapse: collapse; margin: 1rem 0; } th, td { padding: .3rem .8rem; text-align: right; }
+th { border-bottom: 1px solid #9aa5b1; } th:first-child, td:first-child { text-align: left; }
+svg { background: #f7f9fb; } .note { background: #fff7e0; padding: .6rem 1rem; }
+""".strip()
+_COLOURS = ("#1f77b4", "#d95f02", "#1b9e77", "#7570b3", "#e7298a", "#66a61e", "#a6761d", "#666666")
+_WIDTH, _HEIGHT, _MARGIN = 420, 240, 36
+
+
+def page(title: str, parts: Sequence[str]) -> str:
+    """Return a page of HTML parts, whose texts are escaped."""
+    body = "\n".join(parts)
+    return (
+        f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>'
+        f"<style>{_STYLE}</style></head>\n<body>\n{body}\n</body></html>\n"
+    )
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Return a table of texts, escaped."""
+    top = "".join(f"<th>{escape(cell)}</th>" for cell in head)
+    lines = "\n".join("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in rows)
+    return f"<table><tr>{top}</tr>\n{lines}</table>"
+
+
+def confusion(classes: Sequence[str], counts: Sequence[Sequence[int]]) -> str:
+    """Return a confusion matrix as inline SVG."""
+    cell, left, top = 64, 90, 40
+    size = cell * len(classes)
+    marks = []
+    for i, row in enumerate(counts):
+        marks.append(_text(left - 8, top + cell * i + cell / 2 + 5, classes[i], "end"))
+        marks.append(_text(left + cell * i + cell / 2, top - 10, classes[i], "middle"))
+        for j, n in enumerate(row):
+            share = n / max(1, sum(row))
+            x, y = left + cell * j, top + cell * i
+            marks.append(
+                f'<rect x="{x}" y="{y}" width="{cell - 2}" height="{cell - 2}" fill="#1f77b4" '
+                f'fill-opacity="{share:.3f}" stroke="#9aa5b1"/>'
+            )
+            colour = "#ffffff" if share > 0.5 else "#1c2430"
+            marks.append(_text(x + cell / 2, y + cell / 2 + 5, str(n), "middle", colour))
+    return (
+        f'<svg role="img" aria-label="confusion matrix" width="{left + size + 10}" height="{top + size + 10}">'
+        f"{''.join(marks)}</svg><p>Rows: true class. Columns: predicted.</p>"
+    )
+
+
+def curves(histories: Mapping[str, Sequence[Epoch]]) -> str:
+    """Return learning curves, one line per training, as inline SVG; without validation only the training loss."""
+    panels = []
+    for title, field, low, high in (
+        ("training loss", "train_loss", 0.0, None),
+        ("validation loss", "validation_loss", 0.0, None),
+        ("validation accuracy", "validation_accuracy", 0.0, 1.0),
+    ):
+        lines = [[value for e in history if (value := getattr(e, field)) is not None] for history in histories.values()]
+        if not any(lines):
+            continue
+        top = high or max((max(line) for line in lines if line), default=1.0)
+        panels.append(_panel(title, lines, low, top))
+    names = " ".join(
+        f'<span style="color:{_COLOURS[i % len(_COLOURS)]}">■</span> {escape(name)}' for i, name in enumerate(histories)
+    )
+    return f"{''.join(panels)}<p>{names}</p>"
+
+
+def _panel(title: str, lines: Sequence[Sequence[float]], low: float, high: float) -> str:
+    n = max((len(line) for line in lines), default=1)
+    width, height = _WIDTH - 2 * _MARGIN, _HEIGHT - 2 * _MARGIN
+    marks = [
+        f'<rect x="{_MARGIN}" y="{_MARGIN}" width="{width}" height="{height}" fill="none" stroke="#9aa5b1"/>',
+        _text(_WIDTH / 2, 22, title, "middle"),
+        _text(_MARGIN - 4, _MARGIN + 8, f"{high:.2g}", "end"),
+        _text(_MARGIN - 4, _HEIGHT - _MARGIN, f"{low:.2g}", "end"),
+        _text(_WIDTH - _MARGIN, _HEIGHT - 14, f"{n} epochs", "end"),
+    ]
+    for i, line in enumerate(lines):
+        points = " ".join(
+            f"{_MARGIN + width * k / max(1, n - 1):.1f},{_MARGIN + height * (1 - (v - low) / (high - low or 1)):.1f}"
+            for k, v in enumerate(line)
+        )
+        colour = _COLOURS[i % len(_COLOURS)]
+        marks.append(f'<polyline points="{points}" fill="none" stroke="{colour}" stroke-width="1.5"/>')
+    return f'<svg role="img" aria-label="{escape(title)}" width="{_WIDTH}" height="{_HEIGHT}">{"".join(marks)}</svg>'
+
+
+def _text(x: float, y: float, text: str, anchor: str, colour: str = "#1c2430") -> str:
+    return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" fill="{colour}" font-size="12">{escape(text)}</text>'
+
+
+def reliability_plot(title: str, bins: Sequence[Mapping[str, float]]) -> str:
+    """Return a reliability diagram as inline SVG: a disc for each bin, with an area by its number.
+
+    Parameters
+    ----------
+    title : str
+        What was counted.
+    bins : sequence of mapping
+        As `offline.classification.reliability` returns them.
+    """
+    side = _HEIGHT - 2 * _MARGIN
+    total = max(1.0, sum(part["n"] for part in bins))
+
+    def place(confidence: float, accuracy: float) -> tuple[float, float]:
+        return _MARGIN + side * confidence, _HEIGHT - _MARGIN - side * accuracy
+
+    (x0, y0), (x1, y1) = place(0, 0), place(1, 1)
+    marks = [
+        f'<rect x="{_MARGIN}" y="{_MARGIN}" width="{side}" height="{side}" fill="none" stroke="#9aa5b1"/>',
+        f'<line x1="{x0}" y1="{y0}" x2="{x1}" y2="{y1}" stroke="#9aa5b1" stroke-dasharray="4"/>',
+        _text(_HEIGHT / 2, 22, title, "middle"),
+        _text(_HEIGHT / 2, _HEIGHT - 10, "confidence, 0 to 1", "middle"),
+        _text(_MARGIN - 4, _MARGIN + 8, "1", "end"),
+        _text(_MARGIN - 4, _HEIGHT - _MARGIN, "0", "end"),
+    ]
+    for part in bins:
+        x, y = place(part["confidence"], part["accuracy"])
+        radius = 2 + 14 * (part["n"] / total) ** 0.5
+        marks.append(
+            f'<circle cx="{x:.1f}" cy="{y:.1f}" r="{radius:.1f}" fill="{_COLOURS[0]}" fill-opacity="0.6">'
+            f"<title>{part['n']:g}: {part['accuracy']:.3f} right at {part['confidence']:.3f}</title></circle>"
+        )
+    label = f"reliability of {title}"
+    return f'<svg role="img" aria-label="{escape(label)}" width="{_HEIGHT}" height="{_HEIGHT}">{"".join(marks)}</svg>'

@@ -1,0 +1,143 @@
+"""The numbers of a run, where each person has one label and folds hold several people."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from sklearn.metrics import average_precision_score, roc_auc_score
+
+from offline.datasets.base import Dataset
+from offline.fold import FoldResult, Scored
+from offline.metrics import compare, figure_levels, summary, trivial_baselines
+from offline.people import pooled
+from offline.report import figure_lines, figure_text, gain_line, report_html, split_text
+from offline.splits import k_fold, sides
+from tests.offline.toy_task import dataset
+
+
+@pytest.fixture
+def patients() -> Dataset:
+    """Twelve people, every third of class 1, with four stretches each."""
+    toy = dataset(12, n_trials=4)
+    sessions = tuple(
+        replace(session, stretches=tuple(replace(stretch, label=int(i % 3 == 0)) for stretch in session.stretches))
+        for i, session in enumerate(toy.sessions)
+    )
+    return replace(toy, sessions=sessions)
+
+
+def scored_folds(patients: Dataset, strength: float, seed: int = 0) -> tuple[FoldResult, ...]:
+    """Return three folds of a model that knows a little."""
+    labels = {session.subject: session.stretches[0].label for session in patients.sessions}
+    rng = np.random.default_rng(seed)
+    results = []
+    for split in k_fold(labels, 3, 0):
+        pairs = [(session, stretch) for session in sides(patients, split)[2] for stretch in session.stretches]
+        truth = np.array([stretch.label for _, stretch in pairs])
+        logits = rng.standard_normal((len(pairs), 2)) + strength * np.eye(2)[truth]
+        said, losses = logits.argmax(axis=1), (0, (), tuple(truth.tolist()))
+        scored = tuple(Scored(a.subject, a.name, b.start, tuple(np.eye(2)[b.label])) for a, b in pairs)
+        results.append(
+            FoldResult(split, *losses, tuple(said.tolist()), tuple(map(tuple, logits.tolist())), 1.0, 0.0, 0, scored)
+        )
+    return tuple(results)
+
+
+def test_scores_are_of_people_and_not_of_folds(patients):
+    results = scored_folds(patients, 1.0)
+    scores = summary(patients, results, 0)
+    assert [s["subject"] for s in scores["subjects"]] == list(patients.subjects)
+    assert scores["subjects"][0] | {"accuracy": 0, "n_correct": 0, "interval": 0, "probabilities": 0} == {
+        "subject": "sub-01", "label": "loud", "n": 4, "accuracy": 0, "n_correct": 0, "interval": 0, "probabilities": 0,
+    }  # fmt: skip
+    assert scores["accuracy"]["over"] == "subjects, bootstrap, 95 %"
+    assert scores["accuracy"]["mean"] == pytest.approx(np.mean([s["accuracy"] for s in scores["subjects"]]))
+    rows = pooled(results)
+    stretches, people = scores["figures"]["stretches"], scores["figures"]["people"]
+    assert (stretches["n"], people["n"]) == (48, 12)
+    assert stretches["auroc"]["value"] == pytest.approx(roc_auc_score(rows.labels, rows.probabilities[:, 1]))
+    means = rows.probabilities.reshape(12, 4, 2).mean(axis=1)
+    precision = average_precision_score(rows.labels[::4], means[:, 1])
+    assert people["classes"]["loud"]["auprc"]["value"] == pytest.approx(precision)
+    assert "12 people" in scores["figures"]["over"]
+
+
+def test_people_with_several_labels_have_figures_of_stretches_only(patients):
+    toy = dataset(6, n_trials=4)
+    scores = summary(toy, scored_folds(toy, 1.0), 0)
+    assert scores["figures"]["people"] is None
+    assert scores["subjects"][0]["label"] is None
+    assert not any("of people" in line for line in figure_lines(scores))
+
+
+def test_constants_are_those_of_the_other_people(patients):
+    results = scored_folds(patients, 1.0)
+    found = trivial_baselines(patients, results, 0)
+    assert found["majority"] == pytest.approx(8 / 12)
+    majority, prior = found["figures"]["majority"], found["figures"]["prior"]
+    assert majority["balanced_accuracy"]["value"] == 0.5
+    assert set(prior) == {"kl", "log_loss", "ece"}
+    chances = [0.0] * 12
+    for fold in results:
+        others = [s.stretches[0].label for s in patients.sessions if s.subject not in fold.split.test]
+        for name in fold.split.test:
+            i = patients.subjects.index(name)
+            share = np.mean(others)
+            chances[i] = share if i % 3 == 0 else 1 - share
+    assert prior["log_loss"]["value"] == pytest.approx(-np.log(chances).mean())
+
+
+def test_a_better_model_has_a_paired_gain(patients):
+    better, worse = scored_folds(patients, 4.0), scored_folds(patients, 0.3)
+    found = compare(better, worse, 0)
+    assert found["interval"][0] > 0
+    for level in ("stretches", "people"):
+        assert found["gains"][level]["auroc"]["interval"][0] > 0
+    assert compare(better, better, 0)["gains"]["people"]["auroc"] == {"value": 0.0, "interval": [0.0, 0.0]}
+
+
+def test_figures_are_told_in_words(patients):
+    results, worse = scored_folds(patients, 2.0), scored_folds(patients, 0.3)
+    scores = summary(patients, results, 0)
+    lines = figure_lines(scores)
+    assert len(lines) == 9
+    assert lines[1].startswith("AUROC: 0.")
+    assert lines[1].endswith(" of people")
+    strong = {"model": "<other>", "difference": compare(results, worse, 0)}
+    strong |= {"accuracy": summary(patients, worse, 0)["accuracy"], "figures": summary(patients, worse, 0)["figures"]}
+    metrics = {
+        "description": "A toy",
+        "note": "",
+        "run": {"task": "toy", "model": "m", "window_s": 1.0, "seed": 0, "overridden": [], "settings": {}},
+        "scores": scores,
+        "trivial": trivial_baselines(patients, results, 0),
+        "strong_baseline": strong,
+    }
+    metrics["run"]["settings"] = {"split": "k-fold", "n_folds": 3}
+    assert gain_line(metrics).startswith("gain over <other>, paired, of people: AUROC +0.")
+    page = report_html(metrics, results)
+    for word in ("3 folds of subjects", "AUROC", "reliability of 12 people", "mean p of loud", "prior of the others"):
+        assert word in page, word
+    assert "<other>" not in page
+
+
+def test_figures_that_are_not_there_are_a_dash():
+    assert figure_text({"value": None, "interval": None}) == "–"
+    assert figure_text({"value": 0.5, "interval": None}) == "0.500"
+    assert figure_text({"value": 0.5, "interval": [0.25, 1.0]}, sign=True) == "+0.500 [+0.250, +1.000]"
+
+
+@pytest.mark.parametrize(
+    ("split", "words"),
+    [("leave-one-out", "leave one subject out"), ("temporal", "each subject's later stretches")],
+)
+def test_splits_are_told_in_words(split, words):
+    assert split_text({"split": split, "n_folds": 5}) == words
+
+
+def test_repeats_are_averaged(patients):
+    runs = [pooled(scored_folds(patients, 1.0, seed)) for seed in (0, 1)]
+    single = [figure_levels([rows], patients.classes, 0)["people"]["auroc"]["value"] for rows in runs]
+    assert figure_levels(runs, patients.classes, 0)["people"]["auroc"]["value"] == pytest.approx(np.mean(single))
