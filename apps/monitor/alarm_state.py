@@ -13,7 +13,7 @@ from bci.decision import State
 FIND_S = 10.0
 SILENT_S = 4.0  # a status comes every second
 PATIENCE_S = 5.0  # with the window, as in bci.health
-CONNECTED = "connected"
+CONNECTED, LOOKING, GONE = "connected", "looking", "its sender has gone away."
 WORDS = {state: state.name.lower() for state in State}
 
 
@@ -136,6 +136,8 @@ class AlarmState:
             return "ended", (f"The session has ended: {self._ended}.", "Nothing is watched."), math.nan
         if self.process_ended:
             return "fault", (f"bci run has ended: {self.process_ended}", "Nothing is watched."), math.nan
+        if predictions not in (CONNECTED, LOOKING, GONE, ""):
+            return "fault", (f"The prediction stream cannot be shown: {predictions}",), math.nan
         if not self._found:
             name = session.name or "the session"
             if now_s - self._began_s < FIND_S:

@@ -13,6 +13,7 @@ import pylsl
 from pylsl.util import LostError
 from pylsl.util import TimeoutError as LslTimeout
 
+from apps.monitor.alarm_state import GONE, LOOKING
 from apps.monitor.described import Described
 from apps.monitor.description import describe
 from apps.monitor.mailbox import Letter, Mailbox
@@ -126,14 +127,14 @@ class _Reader:
 
     def run(self) -> None:
         """Read until the feed is closed."""
-        self._say(functools.partial(_tell, self._role, None, "looking"))
+        self._say(functools.partial(_tell, self._role, None, LOOKING))
         while (info := self._look()) is not None:
             try:
                 self._follow(info)
             except (LostError, LslTimeout, ChannelMismatch) as error:
                 log.info("%s: %s", self._name, error)
                 is_refused = isinstance(error, ChannelMismatch)
-                reason = str(error) if is_refused else "its sender has gone away."
+                reason = str(error) if is_refused else GONE
                 self._say(functools.partial(_tell, self._role, None, reason))
                 self._stop.wait(REFUSED_S if is_refused else LOOK_S)
 

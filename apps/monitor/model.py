@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from apps.monitor.alarm_state import CONNECTED, AlarmState
+from apps.monitor.alarm_state import CONNECTED, LOOKING, AlarmState
 from apps.monitor.described import ROLES, Described
 from apps.monitor.event_list import EventList, event_text
 from apps.monitor.fields import number, said_number, text, texts
@@ -84,7 +84,7 @@ class MonitorModel:
         """
         if role not in ROLES:
             raise SpecError(f"A stream of the monitor is one of {', '.join(ROLES)}, got {role!r}.")
-        self._streams[role] = CONNECTED if described is not None else printable(reason, 200) or "looking"
+        self._streams[role] = CONNECTED if described is not None else printable(reason, 200) or LOOKING
         if described is None:
             return
         rate = described.sfreq * (speed_of(described) or 1.0)

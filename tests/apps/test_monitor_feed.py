@@ -167,20 +167,26 @@ def test_a_session_is_shown_as_it_was_published():
 
 
 @pytest.mark.lsl
+@pytest.mark.qt
 def test_kill_9_of_the_monitor_changes_nothing_for_the_decoder():
     code = (
         "import pylsl, sys\n"
-        "from apps.monitor.feed import Feed\nfrom apps.monitor.model import MonitorModel\n"
-        "feed, model = Feed('killed'), MonitorModel(pylsl.local_clock)\n"
-        "while True:\n"
-        "    feed.pump(model)\n"
-        "    streams = model.snapshot(pylsl.local_clock()).streams\n"
-        "    if sum(text == 'connected' for text in streams.values()) == 4:\n"
-        "        print('watching', flush=True); break\n"
+        "from apps.monitor.controls import Controls\nfrom apps.monitor.feed import Feed\n"
+        "from apps.monitor.model import MonitorModel\nfrom apps.monitor.options import MonitorOptions\n"
+        "from apps.monitor.show import application\nfrom apps.monitor.view import MonitorWindow\n"
+        "app, model = application(), MonitorModel(pylsl.local_clock)\n"
+        "window = MonitorWindow(model, Feed('killed'), Controls(), MonitorOptions())\n"
+        "window.show(); window.start()\n"
+        "while sum(text == 'connected' for text in window.snapshot.streams.values()) < 4:\n"
+        "    app.processEvents()\n"
+        "print('watching', flush=True)\n"
         "sys.stdin.read()\n"  # alive, connected, and reading nothing: the worst of listeners
     )
     with session("killed") as (source, kept):
-        child = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        child = subprocess.Popen(
+            [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+            env={**os.environ, "QT_QPA_PLATFORM": "offscreen"},
+        )  # fmt: skip
         try:
             assert child.stdout.readline() == "watching\n"
             source.go.set()
