@@ -12,6 +12,7 @@ VERBS: dict[str, str] = {
     "run": "apps.train_commands.run",
     "data": "apps.train_commands.data",
     "tune": "apps.train_commands.tune",
+    "compare": "apps.train_commands.compare",
     "oof": "apps.train_commands.oof",
     "submit": "apps.train_commands.submit",
     "list": "apps.train_commands.list",

@@ -2,47 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from offline.datasets.base import Dataset
-from offline.fold import FoldResult, Scored
 from offline.metrics import compare, figure_levels, summary, trivial_baselines
 from offline.people import pooled
 from offline.report import figure_lines, figure_text, gain_line, report_html, split_text
-from offline.splits import k_fold, sides
+from tests.offline import scored_people
+from tests.offline.scored_people import scored_folds
 from tests.offline.toy_task import dataset
 
 
 @pytest.fixture
 def patients() -> Dataset:
     """Twelve people, every third of class 1, with four stretches each."""
-    toy = dataset(12, n_trials=4)
-    sessions = tuple(
-        replace(session, stretches=tuple(replace(stretch, label=int(i % 3 == 0)) for stretch in session.stretches))
-        for i, session in enumerate(toy.sessions)
-    )
-    return replace(toy, sessions=sessions)
-
-
-def scored_folds(patients: Dataset, strength: float, seed: int = 0) -> tuple[FoldResult, ...]:
-    """Return three folds of a model that knows a little."""
-    labels = {session.subject: session.stretches[0].label for session in patients.sessions}
-    rng = np.random.default_rng(seed)
-    results = []
-    for split in k_fold(labels, 3, 0):
-        pairs = [(session, stretch) for session in sides(patients, split)[2] for stretch in session.stretches]
-        truth = np.array([stretch.label for _, stretch in pairs])
-        logits = rng.standard_normal((len(pairs), 2)) + strength * np.eye(2)[truth]
-        said, losses = logits.argmax(axis=1), (0, (), tuple(truth.tolist()))
-        scored = tuple(Scored(a.subject, a.name, b.start, tuple(np.eye(2)[b.label])) for a, b in pairs)
-        results.append(
-            FoldResult(split, *losses, tuple(said.tolist()), tuple(map(tuple, logits.tolist())), 1.0, 0.0, 0, scored)
-        )
-    return tuple(results)
+    return scored_people.patients()
 
 
 def test_scores_are_of_people_and_not_of_folds(patients):
