@@ -36,6 +36,7 @@ def report_html(metrics: Mapping[str, Any], results: Sequence[FoldResult]) -> st
         f"<p>{escape(metrics['description'])}</p>",
         f"<p>Scored: {escape(split_text(run['settings']))}; {len(scores['subjects'])} subjects, seed {run['seed']}. "
         "Each stretch counts once, with its earliest window.</p>",
+        *(f'<p class="note">Not checked: {escape(text)}.</p>' for text in metrics.get("unchecked", ())),
         _comparison(metrics),
         "<h2>Figures</h2>",
         _figures(metrics),
@@ -54,6 +55,8 @@ def report_html(metrics: Mapping[str, Any], results: Sequence[FoldResult]) -> st
 
 def split_text(settings: Mapping[str, Any]) -> str:
     """Return who is scored, in words, from the settings of a run."""
+    if settings["split"] == "archive":
+        return "the archive's own folds of subjects"
     if settings["split"] == "k-fold":
         return f"{settings['n_folds']} folds of subjects"
     return "leave one subject out" if settings["split"] == "leave-one-out" else "each subject's later stretches"
@@ -85,6 +88,15 @@ def figure_lines(scores: Mapping[str, Any]) -> list[str]:
         text = f"{words}: {figure_text(figures['stretches'][name])} of stretches"
         lines.append(text if people is None else f"{text}, {figure_text(people[name])} of people")
     return lines
+
+
+def constant_lines(trivial: Mapping[str, Any]) -> list[str]:
+    """Return what constants reach on the same folds, a line each."""
+    return [
+        f"{name} of the others, of stretches: "
+        + ", ".join(f"{FIGURES[figure]} {figure_text(value)}" for figure, value in constants.items())
+        for name, constants in trivial["figures"].items()
+    ]
 
 
 def verdict(metrics: Mapping[str, Any]) -> str:

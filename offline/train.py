@@ -29,7 +29,16 @@ from offline.prepare import membership, outer_splits, prepared
 from offline.processes import joined, n_processes, wait_for_all, writes
 from offline.progress import Progress, Step
 from offline.recipes import STRONG_BASELINE, Recipe, configured, recipe
-from offline.report import figure_lines, figure_text, gain_line, interval_text, report_html, split_text, verdict
+from offline.report import (
+    constant_lines,
+    figure_lines,
+    figure_text,
+    gain_line,
+    interval_text,
+    report_html,
+    split_text,
+    verdict,
+)
 from offline.run_context import chosen_folds, n_units, record, recorded, torch_threads
 from offline.splits import Split
 from offline.temporal import TemporalSplit
@@ -295,7 +304,7 @@ def _metrics(
 def _lines(metrics: dict[str, Any]) -> list[str]:
     scores, trivial = metrics["scores"], metrics["trivial"]
     lines = [f"{s['subject']}: {s['n_correct']} of {s['n']} ({s['accuracy']:.3f})" for s in scores["subjects"]]
-    lines += figure_lines(scores)
+    lines += [*figure_lines(scores), *constant_lines(trivial)]
     lines.append(f"accuracy, {split_text(metrics['run']['settings'])}: {interval_text(scores['accuracy'])}")
     lines.append(f"chance {trivial['chance']:.3f}, most frequent class {trivial['majority']:.3f}")
     return lines + [text for text in (verdict(metrics), gain_line(metrics)) if text]

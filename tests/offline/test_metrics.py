@@ -9,7 +9,7 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 from offline.datasets.base import Dataset
 from offline.metrics import compare, figure_levels, summary, trivial_baselines
 from offline.people import pooled
-from offline.report import figure_lines, figure_text, gain_line, report_html, split_text
+from offline.report import constant_lines, figure_lines, figure_text, gain_line, report_html, split_text
 from tests.offline import scored_people
 from tests.offline.scored_people import scored_folds
 from tests.offline.toy_task import dataset
@@ -93,6 +93,11 @@ def test_figures_are_told_in_words(patients):
     }
     metrics["run"]["settings"] = {"split": "k-fold", "n_folds": 3}
     assert gain_line(metrics).startswith("gain over <other>, paired, of people: AUROC +0.")
+    constants = constant_lines(metrics["trivial"])
+    assert [line.split(" 0.")[0] for line in constants] == [
+        "majority of the others, of stretches: accuracy",
+        "prior of the others, of stretches: KL",
+    ]
     page = report_html(metrics, results)
     for word in ("3 folds of subjects", "AUROC", "reliability of 12 people", "mean p of loud", "prior of the others"):
         assert word in page, word
