@@ -10,7 +10,7 @@ import numpy as np
 from offline.datasets.base import Dataset, Session, class_counts
 from offline.fold import FoldResult
 from offline.losses import distributions
-from offline.people import N_DRAWS, Predictions, by_person, figures, gains, pooled
+from offline.people import Predictions, by_person, figures, gains, n_draws, pooled
 from offline.splits import sides
 from offline.statistics import balanced_accuracy, confusion_matrix, mean_interval, wilson_interval
 
@@ -83,10 +83,10 @@ def figure_levels(runs: Sequence[Predictions], classes: Sequence[str], seed: int
         ``stretches``, ``people`` (one prediction for each person, the mean of all; None unless every person has one
         label and not all the same) as `offline.people.figures` returns them, and ``over`` in words.
     """
-    n_people = len(runs[0].people)
+    n_people, n = len(runs[0].people), n_draws(runs[0])
     people = [each for rows in runs if (each := by_person(rows)) is not None]
     return {
-        "over": f"95 % percentile bootstrap over {n_people} people, {N_DRAWS} resamples; pooled over folds",
+        "over": f"95 % percentile bootstrap over {n_people} people, {n} resamples; pooled over folds",
         "stretches": figures(runs, classes, seed),
         "people": figures(people, classes, seed) if people else None,
     }

@@ -13,8 +13,8 @@ from bci.errors import UsageError
 from offline import classification as of
 from offline.fold import FoldResult, Scored
 
-N_DRAWS = 2000
-"""Resamples of people."""
+MOST_DRAWS, FEWEST_DRAWS = 2000, 200
+"""Resamples of people, for up to 50,000 rows and for very many: there, people differ more than resamples."""
 FIGURES = {
     "auroc": "AUROC",
     "auprc": "AUPRC",
@@ -28,6 +28,7 @@ FIGURES = {
 """Names of figures in JSON, and in words. AUROC and AUPRC are means over classes, each against the rest."""
 BY_CLASS = ("auroc", "auprc")
 _NUMBERS_AT_ONCE = 2_000_000
+_NUMBERS_IN_ALL = 100_000_000
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -131,6 +132,11 @@ def by_person(rows: Predictions) -> Predictions | None:
     )
 
 
+def n_draws(rows: Predictions) -> int:
+    """Return how many resamples of people an interval of these rows comes from."""
+    return max(FEWEST_DRAWS, min(MOST_DRAWS, _NUMBERS_IN_ALL // len(rows.labels)))
+
+
 def figures(runs: Sequence[Predictions], classes: Sequence[str], seed: int) -> dict[str, Any]:
     """Return figures with 95 % percentile intervals over people, as JSON values.
 
@@ -232,11 +238,12 @@ def _resamples(rows: Predictions, seed: int) -> Iterator[np.ndarray]:
     rng = np.random.default_rng(seed)
     n, person = len(rows.people), rows.person
     if n == 1:
-        yield np.zeros((N_DRAWS, len(person)))
+        yield np.zeros((1, len(person)))
         return
-    size = max(1, min(N_DRAWS, _NUMBERS_AT_ONCE // len(person)))
-    for start in range(0, N_DRAWS, size):
-        times = rng.multinomial(n, np.full(n, 1 / n), size=min(size, N_DRAWS - start))
+    total = n_draws(rows)
+    size = max(1, min(total, _NUMBERS_AT_ONCE // len(person)))
+    for start in range(0, total, size):
+        times = rng.multinomial(n, np.full(n, 1 / n), size=min(size, total - start))
         yield times[:, person].astype(np.float64)
 
 

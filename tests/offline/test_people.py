@@ -11,7 +11,7 @@ from sklearn.metrics import roc_auc_score
 from bci.decision import softmax
 from bci.errors import UsageError
 from offline.fold import FoldResult, Scored
-from offline.people import FIGURES, Predictions, by_person, figures, gains, pooled
+from offline.people import FIGURES, Predictions, by_person, figures, gains, n_draws, pooled
 from offline.splits import Split
 
 CLASSES = ("ill", "well")
@@ -143,3 +143,14 @@ def test_parts_of_the_resamples_do_not_change_them(monkeypatch):
     whole = figures([rows], CLASSES, 0)
     monkeypatch.setattr("offline.people._NUMBERS_AT_ONCE", 30 * 333)
     assert figures([rows], CLASSES, 0) == whole
+
+
+def test_very_many_rows_get_fewer_resamples(monkeypatch):
+    rows = people(10, 3, 0.5, 1.0)
+    assert n_draws(rows) == 2000
+    monkeypatch.setattr("offline.people._NUMBERS_IN_ALL", 30 * 700)
+    assert n_draws(rows) == 700
+    monkeypatch.setattr("offline.people._NUMBERS_IN_ALL", 30)
+    assert n_draws(rows) == 200
+    low, high = figures([rows], CLASSES, 0)["auroc"]["interval"]
+    assert low < high
