@@ -125,9 +125,9 @@ def gain_line(metrics: Mapping[str, Any]) -> str:
     if strong is None:
         return ""
     gains = strong["difference"]["gains"]
-    level, what = ("stretches", "stretches") if gains["people"] is None else ("people", "people")
+    level = "stretches" if gains["people"] is None else "people"
     said = ", ".join(f"{FIGURES[name]} {figure_text(gain, sign=True)}" for name, gain in gains[level].items())
-    return f"gain over {strong['model']}, paired, of {what}: {said}"
+    return f"gain over {strong['model']}, paired, of {level}: {said}"
 
 
 def _comparison(metrics: Mapping[str, Any]) -> str:
