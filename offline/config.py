@@ -55,9 +55,9 @@ class TrainConfig:
         Threads of torch. Results are bitwise repeatable with the same number.
     skip_bad : bool, default=False
         Train without the files that cannot be used, instead of refusing.
-    split : {"leave-one-out", "k-fold", "temporal"}, default="leave-one-out"
-        Who is scored: one subject after the other, a fold of subjects after the other, or each subject's later
-        stretches after training on its earlier ones.
+    split : {"leave-one-out", "k-fold", "temporal", "archive"}, default="leave-one-out"
+        Who is scored: one subject after the other, a fold of subjects after the other, each subject's later
+        stretches after training on its earlier ones, or one fold of the archive's authors after the other.
     n_folds : int, default=5
         Folds of ``k-fold``, and of each subject in ``temporal``.
     classes : tuple of str or None, default=None
@@ -172,7 +172,7 @@ def overridden(config: TrainConfig, names: tuple[str, ...] = TRAINING) -> list[s
 
 
 def read_config(file: Path | None, flags: Mapping[str, Any]) -> TrainConfig:
-    """Return the settings of a TOML file, overridden by flags.
+    """Return the settings of a TOML file, overridden by flags; what neither gives, the task may.
 
     Parameters
     ----------
@@ -190,6 +190,8 @@ def read_config(file: Path | None, flags: Mapping[str, Any]) -> TrainConfig:
     UsageError
         If the file cannot be read, or a setting is unknown, missing, of a wrong type or out of range.
     """
+    from offline.datasets.registry import EXAMPLES, TASKS  # numpy, which the list of flags does not need
+
     content: dict[str, Any] = {}
     if file is not None:
         try:
@@ -197,6 +199,9 @@ def read_config(file: Path | None, flags: Mapping[str, Any]) -> TrainConfig:
         except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
             raise UsageError(f"The settings need a readable TOML file, got {file}: {error}.") from error
     content |= {name: value for name, value in flags.items() if value is not None}
+    task = content.get("task")
+    row = (TASKS | EXAMPLES).get(task) if isinstance(task, str) else None
+    content = {**(row.settings if row else {}), **content}
     try:
         config: TrainConfig = record_from_dict(TrainConfig, content, "The training run")
     except SpecError as error:

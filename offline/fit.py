@@ -11,6 +11,9 @@ from bci.pipeline import PipelineSpec
 from bci.stages.scale import RobustScale
 from offline.datasets.base import Session
 
+MOST_VALUES = 1 << 27
+"""Values that a stage is fitted to, 1 GiB in float64."""
+
 
 def fit_stages(spec: PipelineSpec, sessions: Sequence[Session]) -> PipelineSpec:
     """Return the pipeline with every stage that needs it fitted to `sessions`, in order.
@@ -25,14 +28,28 @@ def fit_stages(spec: PipelineSpec, sessions: Sequence[Session]) -> PipelineSpec:
     Returns
     -------
     spec : PipelineSpec
-        It can be built.
+        It can be built. Of a training split that is too large for the memory, sessions are taken evenly.
     """
     stages = list(spec.stages)
     for i, stage in enumerate(stages):
         if isinstance(stage, RobustScale) and not stage.fitted:
             before = replace(spec, stages=tuple(stages[:i]))
-            stages[i] = stage.fit(np.concatenate([_settled(before, session) for session in sessions], axis=-1))
+            stages[i] = stage.fit(np.concatenate([_settled(before, session) for session in thinned(sessions)], axis=-1))
     return replace(spec, stages=tuple(stages))
+
+
+def thinned(sessions: Sequence[Session], most_values: int = MOST_VALUES) -> tuple[Session, ...]:
+    """Return every n-th session, so that all together have at most so many values; at least one.
+
+    Parameters
+    ----------
+    sessions : sequence of Session
+        In any order; always the same of them are taken.
+    most_values : int, default=2**27
+        Samples times channels.
+    """
+    n_values = sum(session.n_samples * session.signal.n_channels for session in sessions)
+    return tuple(sessions[:: max(1, -(-n_values // most_values))])
 
 
 def _settled(spec: PipelineSpec, session: Session) -> np.ndarray:

@@ -9,14 +9,23 @@ from typing import Any
 import numpy as np
 
 from bci.errors import RecordingError, SpecError, UsageError
+from offline.choices import SplitName
 from offline.config import TrainConfig, overridden
 from offline.datasets.base import Dataset, class_counts
 from offline.datasets.check import readable
 from offline.datasets.registry import load_dataset
 from offline.labels import cut_up, regrouped
 from offline.leaks import require_apart
-from offline.splits import Split, k_fold, leave_one_out
+from offline.splits import Split, archive_folds, k_fold, leave_one_out
 from offline.temporal import TemporalSplit, temporal_splits
+
+IDLE: dict[SplitName, tuple[str, ...]] = {
+    "leave-one-out": ("n_folds",),
+    "k-fold": ("n_validation",),
+    "temporal": ("n_validation",),
+    "archive": ("n_folds", "n_validation"),
+}
+"""Settings that have no effect with a split."""
 
 log = logging.getLogger(__name__)
 
@@ -65,7 +74,7 @@ def outer_splits(dataset: Dataset, config: TrainConfig) -> tuple[Split | Tempora
         If there are too few people or stretches for the folds, people share recordings, or a setting has no effect.
     """
     splits: tuple[Split | TemporalSplit, ...]
-    idle = overridden(config, ("n_folds",) if config.split == "leave-one-out" else ("n_validation",))
+    idle = overridden(config, IDLE[config.split])
     if idle:
         raise UsageError(f"{idle[0]} has no effect with --split {config.split}. Leave it out.")
     try:
@@ -73,6 +82,8 @@ def outer_splits(dataset: Dataset, config: TrainConfig) -> tuple[Split | Tempora
             splits = k_fold(main_labels(dataset), config.n_folds, config.seed)
         elif config.split == "temporal":
             splits = temporal_splits(dataset, config.n_folds)
+        elif config.split == "archive":
+            splits = archive_folds(dataset)
         else:
             splits = _leave_one_out(dataset, config)
         for split in splits:

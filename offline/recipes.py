@@ -13,9 +13,11 @@ from bci.stages.logmel import LogMel
 from bci.stages.resample import Resample
 from bci.stages.scale import RobustScale, Scale
 from offline.config import TrainConfig
-from offline.datasets.registry import TASKS
+from offline.datasets.registry import EXAMPLES, row_of
 from offline.recipe import Recipe
-from offline.recipes_archives import ECOG, EPOC, ICU
+from offline.recipes_archives import ECOG, EPOC
+from offline.recipes_icu import ICU
+from offline.recipes_seizures import IMAGES, SEGMENTS
 
 __all__ = ["RECIPES", "STRONG_BASELINE", "Recipe", "configured", "recipe"]
 
@@ -114,6 +116,8 @@ RECIPES: dict[str, dict[str, Recipe]] = {
     "ecog-seizures": ECOG,
     "hms": ICU,
     "icu-hms": ICU,
+    "seizure-segments": SEGMENTS,
+    **dict.fromkeys(EXAMPLES, IMAGES),
 }
 """Task → name of the model → recipe. Filters are causal; the response frequencies of ssvep lie at 13–63 Hz."""
 
@@ -150,8 +154,7 @@ def recipe(task: str, model: str) -> Recipe:
     UsageError
         If there is none; the message lists what there is.
     """
-    if task not in TASKS:
-        raise UsageError(f"No task is named {task!r}. Tasks: {', '.join(TASKS)}.")
+    row_of(task)
     models = RECIPES.get(task, {})
     if model not in models:
         raise UsageError(f"Task {task} has no model {model!r}. Models: {', '.join(models) or 'none'}.")

@@ -1,4 +1,4 @@
-"""Recipes for recorded archives: every network on one headset archive, some on intracranial and intensive-care EEG."""
+"""Recipes for recorded archives: every network on one headset archive, one on intracranial EEG."""
 
 from __future__ import annotations
 
@@ -121,16 +121,3 @@ _ECOG = (Notch(60.0), Bandpass(1.0, 100.0), Resample(256.0), RobustScale(), Clip
 ECOG: dict[str, Recipe] = {
     "eegnet": _small("eegnet", "EEGNet-8,2 on 1–100 Hz without mains hum", _ECOG),
 }
-
-ICU: dict[str, Recipe] = {
-    "mel_cnn": Recipe(
-        "mel_cnn",
-        "mel CNN with GeM pooling on votes of experts",
-        (*_BAND, Clip(1000.0), LogMel(400, 400, 50, 40, 0.5, 40.0)),
-        5.0,
-        epochs=10,
-        learning_rate=1e-3,
-        training={"loss": "kl", "vote_weights": "count", "monitor": "loss"},
-    ),
-}
-"""The votes are of the middle 10 s of each segment."""

@@ -109,6 +109,45 @@ def k_fold(labels: Mapping[str, int], n_folds: int, seed: int) -> tuple[Split, .
     return tuple(_fold(folds, i) for i in range(n_folds))
 
 
+def archive_folds(dataset: Dataset) -> tuple[Split, ...]:
+    """Return one split per part of an archive: it is the test side, the next part stops the training.
+
+    Parameters
+    ----------
+    dataset : Dataset
+        Sessions with their ``part``. The parts are those of the archive's authors; that nobody is in two of them is
+        checked, how else they were drawn is not known.
+
+    Returns
+    -------
+    splits : tuple of Split
+        As many as parts, in the order of their names and numbers.
+
+    Raises
+    ------
+    SpecError
+        If there are fewer than three parts, or a person is in two.
+    """
+    parts: dict[str, set[str]] = {}
+    for session in dataset.sessions:
+        parts.setdefault(session.part, set()).add(session.subject)
+    if "" in parts or len(parts) < 3:
+        raise SpecError(
+            f"Folds of an archive need at least 3 parts (one is scored, one stops the training), {dataset.task} has "
+            f"{', '.join(sorted(filter(None, parts))) or 'none'}. Use another --split."
+        )
+    names = sorted(parts, key=lambda name: (len(name), name))  # fold-2 before fold-10
+    where = {subject: [name for name in names if subject in parts[name]] for subject in dataset.subjects}
+    for subject, found in where.items():
+        if len(found) > 1:
+            raise SpecError(
+                f"Folds of an archive need each subject in one part, {subject} is in {', '.join(found)}. Use "
+                "--split k-fold, which deals subjects anew."
+            )
+    folds = [tuple(sorted(parts[name])) for name in names]
+    return tuple(_fold(folds, i) for i in range(len(folds)))
+
+
 def sides(dataset: Dataset, split: Split | TemporalSplit) -> tuple[tuple[Session, ...], ...]:
     """Return the sessions that are learnt from, that stop the training, and that are scored.
 

@@ -15,11 +15,13 @@ import numpy as np
 
 from bci.bundle import Bundle, load_bundle
 from bci.decision import DecisionSpec
+from bci.errors import UsageError
 from offline.alarm_folds import AlarmFolds
 from offline.calibrate import fit_temperature
 from offline.checkpoint import write_atomic
 from offline.config import TrainConfig, overridden
 from offline.datasets.base import Dataset, class_counts
+from offline.datasets.registry import row_of
 from offline.evaluate import Fitted, cross_validate, fit_model, resolve
 from offline.export import export_bundle
 from offline.fold import FoldResult, fold_targets
@@ -58,7 +60,7 @@ class Outcome:
     metrics : dict
         As in ``metrics.json``; empty while folds are missing.
     bundle : Bundle or None
-        The final model; None while folds are missing.
+        The final model; None while folds are missing, and where no stream can carry what it learns from.
     lines : tuple of str
         The figures in words, for a terminal.
     """
@@ -120,6 +122,9 @@ class _Run:
         self._splits = outer_splits(self._dataset, config)
         self._wanted = chosen_folds(self._splits, place.folds)
         self._whole = len(self._wanted) == len(self._splits) and not place.helps
+        self._task = row_of(config.task)
+        if config.alarm_class is not None and not self._task.streams:
+            raise UsageError(f"An alarm needs recordings, {config.task} has examples. Leave --alarm-class out.")
         self._alarms = AlarmFolds(self._dataset, config, place.folder / "folds")
         strong = STRONG_BASELINE.get(config.task)
         unlike = config.split == "temporal" or strong in (None, config.model)
@@ -131,7 +136,7 @@ class _Run:
         wait_for_all()
         self._units = n_units(self._plan, config)
         trials = config.tune * config.n_inner * self._units
-        n_parts = len(self._wanted) + self._whole
+        n_parts = len(self._wanted) + (self._whole and self._task.streams)
         n_reference = len(self._splits) if self._strong and self._whole else 0
         self._progress = Progress(n_parts * (trials + self._units) + n_reference, on_step)
 
@@ -141,27 +146,30 @@ class _Run:
         with torch_threads(config.threads), recorded(out / "train.log"):
             record.info("%s", config)
             results, choices = self._folds()
-            if self._place.helps and config.tune and self._place.folds is None:
+            if self._place.helps and config.tune and self._place.folds is None and self._task.streams:
                 self._choose(Split(self._dataset.subjects, (), ()))
             if not self._whole:
                 return Outcome({}, None, (f"{len(self._wanted)} of {len(self._splits)} folds are done here",))
             reference = self._reference()
-            fitted, choice = self._final(results)
+            final = self._final(results) if self._task.streams else None
             decision, events = self._decision(results)
             metrics = _metrics(config, self._plan, self._dataset, results, reference, self._resolved)
             metrics |= {
                 "folds": membership(self._splits),
                 "temperature": decision.temperature,
-                "tuning": [*choices, choice] if config.tune else None,
+                "tuning": [*choices, *([] if final is None else final[1:])] if config.tune else None,
                 "events": events,
+                "unchecked": list(self._task.unchecked),
             }
             if writes():
-                self._export(fitted, decision, metrics)
+                if final is not None:
+                    self._export(final[0], decision, metrics)
                 write_atomic(out / "report.html", report_html(metrics, results))
                 write_atomic(out / "metrics.json", json.dumps(metrics, indent=1, allow_nan=False) + "\n")
             wait_for_all()
-            bundle = load_bundle(out / "bundle")
-            record.info("accuracy %s, bundle %s", interval_text(metrics["scores"]["accuracy"]), bundle.sha256)
+            bundle = None if final is None else load_bundle(out / "bundle")
+            sha256 = "none" if bundle is None else bundle.sha256
+            record.info("accuracy %s, bundle %s", interval_text(metrics["scores"]["accuracy"]), sha256)
         log.info("%s: accuracy %s", config.model, interval_text(metrics["scores"]["accuracy"]))
         return Outcome(metrics, bundle, (*_lines(metrics), f"report: {out / 'report.html'}"))
 
@@ -307,7 +315,8 @@ def _lines(metrics: dict[str, Any]) -> list[str]:
     lines += [*figure_lines(scores), *constant_lines(trivial)]
     lines.append(f"accuracy, {split_text(metrics['run']['settings'])}: {interval_text(scores['accuracy'])}")
     lines.append(f"chance {trivial['chance']:.3f}, most frequent class {trivial['majority']:.3f}")
-    return lines + [text for text in (verdict(metrics), gain_line(metrics)) if text]
+    lines += [text for text in (verdict(metrics), gain_line(metrics)) if text]
+    return [*lines, *(f"not checked: {text}" for text in metrics["unchecked"])]
 
 
 def _card(config: TrainConfig, metrics: dict[str, Any]) -> str:

@@ -17,7 +17,7 @@ from bci.errors import SpecError, UsageError
 from offline.checkpoint import write_atomic
 from offline.config import TrainConfig
 from offline.datasets.base import Dataset
-from offline.datasets.registry import TASKS
+from offline.datasets.registry import row_of
 from offline.evaluate import cross_validate, loop_settings, resolve
 from offline.fold import FoldResult
 from offline.identity import claim, sessions_sha256
@@ -122,7 +122,7 @@ def require_tunable(config: TrainConfig, plan: Recipe) -> None:
         If the task has fixed cohorts, the model has a closed fit, the split is in time, there are no trials, a trial
         would set what a setting fixes, or ``torchrun`` started this process.
     """
-    if TASKS[config.task].trainer != "offline.train":
+    if row_of(config.task).trainer != "offline.train":
         raise UsageError(f"Tuning needs folds of people, {config.task} has fixed cohorts. Choose another --task.")
     if plan.fit != "network":
         raise UsageError(f"Tuning needs a network, {config.model} has a closed fit. Choose another --model.")
@@ -217,7 +217,7 @@ def inner_folds(dataset: Dataset, split: Split | TemporalSplit, config: TrainCon
     if isinstance(split, TemporalSplit):
         raise UsageError(f"Inner folds need a split of people, got {split.name}, which is in time.")
     try:
-        if config.split == "k-fold":
+        if config.split in ("k-fold", "archive"):
             labels = main_labels(dataset)
             left = {name: labels[name] for name in (*split.train, *split.validation)}
             folds = k_fold(left, max(3, config.n_inner), config.seed)[: config.n_inner]

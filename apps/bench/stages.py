@@ -18,6 +18,7 @@ from bci.stages.base import StageSpec
 from bci.stages.channels import AverageReference, Bipolar, Select
 from bci.stages.electrodes import electrode_positions
 from bci.stages.filters import Bandpass, FilterBank, Highpass, Lowpass, Notch
+from bci.stages.gather import GatherFeatures
 from bci.stages.logmel import LogMel
 from bci.stages.quality import InterpolateBad, MaskBad, ReportQuality
 from bci.stages.registry import STAGES
@@ -59,6 +60,7 @@ def specs(signal: Signal) -> dict[str, StageSpec]:
         Clip(200.0),
         RobustScale((0.0,) * n, (20.0,) * n),
         RunningNorm(10.0),
+        GatherFeatures(),
         LogMel(512, 512, 16, 64, 0.5, 45.0),
         Stft(512, 512, 16, 0.5, 45.0),
         ReportQuality(),

@@ -10,6 +10,7 @@ from bci.records import record_from_dict, record_to_dict
 from bci.stages.base import StageSpec
 from bci.stages.channels import AverageReference, Bipolar, Select
 from bci.stages.filters import Bandpass, FilterBank, Highpass, Lowpass, Notch
+from bci.stages.gather import GatherFeatures
 from bci.stages.logmel import LogMel
 from bci.stages.quality import InterpolateBad, MaskBad, ReportQuality
 from bci.stages.resample import Resample
@@ -33,6 +34,7 @@ STAGES: dict[str, type] = {
         Clip,
         RobustScale,
         RunningNorm,
+        GatherFeatures,
         LogMel,
         Stft,
         ReportQuality,

@@ -1,6 +1,7 @@
 """Archives of ready-made examples: spectrogram images, cut and labelled by somebody else.
 
 They can be learnt from and scored. They cannot be streamed: what made them of a recording is not part of the archive.
+`as_dataset` makes sessions of them, so that splits, training and scores are those of recordings.
 """
 
 from __future__ import annotations
@@ -8,11 +9,13 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
-from offline.datasets.base import Problem
+from bci.chunk import Signal
+from offline.datasets.base import Dataset, Problem, Session, Stretch
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -66,6 +69,52 @@ class Examples:
         """Return the hash of an example's numbers: the same for copies, whoever they are said to be of."""
         example = self.read(np.array([index]))
         return hashlib.sha256(np.ascontiguousarray(example, dtype="<f4").tobytes()).hexdigest()
+
+
+def as_dataset(examples: Examples) -> Dataset:
+    """Return examples as sessions of one stretch each.
+
+    Parameters
+    ----------
+    examples : Examples
+        Of shape (n_channels, n_features, n_columns).
+
+    Returns
+    -------
+    dataset : Dataset
+        A session's samples are the columns of its example, one second in all whatever they were; its channels are
+        named ``channel:feature``, which `bci.stages.gather.GatherFeatures` takes apart. ``part`` is the fold of the
+        archive's authors.
+    """
+    n_channels, n_features, n_columns = examples.shape
+    width = len(str(n_features - 1))
+    names = tuple(f"{channel:02d}:{row:0{width}d}" for channel in range(n_channels) for row in range(n_features))
+    signal = Signal(float(n_columns), names, unit="value")
+    return Dataset(
+        examples.task,
+        examples.classes,
+        tuple(
+            Session(
+                f"example-{i:06d}",
+                subject,
+                examples.path,
+                signal,
+                n_columns,
+                (Stretch(0, n_columns, label),),
+                partial(_columns, examples, i),
+                part=f"fold-{fold}",
+            )
+            for i, (subject, label, fold) in enumerate(
+                zip(examples.subjects, examples.labels.tolist(), examples.folds.tolist(), strict=True)
+            )
+        ),
+        examples.problems,
+    )
+
+
+def _columns(examples: Examples, index: int, start: int = 0, stop: int | None = None) -> np.ndarray:
+    (example,) = examples.read(np.array([index]))
+    return example.reshape(-1, example.shape[-1])[:, start:stop]
 
 
 @dataclass(frozen=True, slots=True, eq=False)

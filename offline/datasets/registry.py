@@ -6,7 +6,7 @@ import importlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from bci.errors import UsageError
 from offline.datasets.base import Dataset
@@ -34,6 +34,12 @@ class Task:
         Whether ``load`` reads a folder; False for simulated data, whose ``load`` gets None.
     options : mapping of str to str, default={}
         Further arguments of ``load``, by name.
+    settings : mapping, default={}
+        Settings of a run where the user gives none, in place of those of `offline.config.TrainConfig`.
+    streams : bool, default=True
+        Whether a live stream can carry what is learnt from; models of a task that none can have no bundle.
+    unchecked : tuple of str, default=()
+        Leaks that cannot be looked for, for want of what the archive does not hold.
     """
 
     module: str
@@ -41,6 +47,9 @@ class Task:
     trainer: str = "offline.train"
     has_archive: bool = True
     options: Mapping[str, str] = field(default_factory=dict)
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    streams: bool = True
+    unchecked: tuple[str, ...] = ()
 
 
 _BANANA = {"montage": "banana"}
@@ -60,7 +69,12 @@ TASKS: dict[str, Task] = {
     "ecog-seizures": Task("offline.datasets.ecog_seizures", "before or during a seizure, ECoG of one patient"),
     "hms": Task("offline.datasets.hms", "votes of experts for six patterns in ICU EEG (HMS)"),
     "icu-hms": Task("offline.datasets.hms", "the same, a sample of 12 segments"),
-    "seizure-segments": Task("offline.datasets.seizure_segments", "type of seizure in raw segments of 20 s"),
+    "seizure-segments": Task(
+        "offline.datasets.seizure_segments",
+        "type of seizure in raw segments of 20 s",
+        settings={"window_s": 20.0, "split": "k-fold"},
+        unchecked=("whether a patient is there under two names",),
+    ),
     "chb-mit": Task("offline.datasets.chbmit", "seizures of children (CHB-MIT), double banana"),
     "siena": Task("offline.datasets.siena", "seizures of adults (Siena), average reference"),
     "siena-banana": Task("offline.datasets.siena", "the same, double banana", options=_BANANA),
@@ -72,7 +86,17 @@ TASKS: dict[str, Task] = {
 """Fixed table: a file can name a row of it, never a module."""
 EXAMPLES: dict[str, Task] = {
     f"seizure-images-{images}": Task(
-        "offline.datasets.seizure_images", f"type of seizure in spectrogram images ({line})", options={"images": images}
+        "offline.datasets.seizure_images",
+        f"type of seizure in spectrogram images ({line})",
+        options={"images": images},
+        # an image counts as one second, whatever it shows
+        settings={"window_s": 1.0, "hop_s": 1.0, "split": "archive"},
+        streams=False,
+        unchecked=(
+            "whether two folds show the same seconds of a recording: only equal images are found",
+            "whether a patient is in two folds under two names, or at all where the file names no patients",
+            "whether images were scaled or chosen by what is in other folds",
+        ),
     )
     for images, line in (
         ("mel", "mel, by colour"),
@@ -91,7 +115,7 @@ def load_dataset(task: str, folder: str | Path | None) -> Dataset:
     Parameters
     ----------
     task : str
-        A name in `TASKS`.
+        A name in `TASKS` or `EXAMPLES`.
     folder : str, Path or None
         Where the archive lies; None for a task without one.
 
@@ -106,9 +130,11 @@ def load_dataset(task: str, folder: str | Path | None) -> Dataset:
         If the task is unknown, or the folder does not exist, is missing or is not wanted.
     """
     if task in EXAMPLES:
-        raise UsageError(f"The archive of {task} must hold recordings, it holds ready-made examples. Use another task.")
+        from offline.datasets.examples import as_dataset
+
+        return as_dataset(load_examples(task, folder))
     if task not in TASKS:
-        raise UsageError(f"No task is named {task!r}. Tasks: {', '.join(TASKS)}.")
+        raise _unknown(task)
     if TASKS[task].has_archive and (folder is None or not Path(folder).is_dir()):
         raise UsageError(f"The data of task {task} must be a folder, got {folder}, which is not one. Pass --data.")
     if not TASKS[task].has_archive and folder is not None:
@@ -153,7 +179,23 @@ def trainer(task: str) -> Callable[..., Outcome]:
     UsageError
         If the task is unknown.
     """
-    if task not in TASKS:
-        raise UsageError(f"No task is named {task!r}. Tasks: {', '.join(TASKS)}.")
-    train: Callable[..., Outcome] = importlib.import_module(TASKS[task].trainer).train
+    train: Callable[..., Outcome] = importlib.import_module(row_of(task).trainer).train
     return train
+
+
+def row_of(task: str) -> Task:
+    """Return the row of a task, of recordings or of examples.
+
+    Raises
+    ------
+    UsageError
+        If the task is unknown.
+    """
+    row = (TASKS | EXAMPLES).get(task)
+    if row is None:
+        raise _unknown(task)
+    return row
+
+
+def _unknown(task: str) -> UsageError:
+    return UsageError(f"No task is named {task!r}. Tasks: {', '.join(TASKS | EXAMPLES)}.")

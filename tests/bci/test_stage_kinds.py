@@ -10,6 +10,7 @@ from bci.chunk import Signal
 from bci.errors import SpecError
 from bci.stages.channels import AverageReference, Bipolar, Select
 from bci.stages.filters import Bandpass, FilterBank, Highpass, Lowpass, Notch
+from bci.stages.gather import GatherFeatures
 from bci.stages.logmel import LogMel
 from bci.stages.montages import DOUBLE_BANANA, MONTAGES, TEN_TWENTY_19
 from bci.stages.resample import Resample
@@ -60,6 +61,25 @@ def test_the_double_banana_has_four_chains_and_the_midline():
         assert all(first[1] == second[0] for first, second in pairwise(chain))
         assert chain[0][0] in ("Fp1", "Fp2")
         assert chain[-1][1] in ("O1", "O2")
+
+
+def test_features_are_gathered_by_name():
+    x = noise(Signal(256.0, ("C3:0", "Cz:low", "C3:1", "Cz:high")))
+    stage = GatherFeatures().build(Signal(256.0, ("C3:0", "Cz:low", "C3:1", "Cz:high")))
+    assert (stage.signal_out.names, stage.signal_out.n_features) == (("C3", "Cz"), 2)
+    np.testing.assert_array_equal(stage.process(x), [x[[0, 2]], x[[1, 3]]])
+    assert GatherFeatures().build(ABC).signal_out == Signal(256.0, ("a", "b", "c"), n_features=1)
+
+
+def test_features_that_cannot_be_gathered():
+    with pytest.raises(SpecError, match=r"as many features of each channel, got 1 of Cz and 2 of C3\. Name channels"):
+        GatherFeatures().build(Signal(256.0, ("C3:0", "C3:1", "Cz:0")))
+    with pytest.raises(
+        SpecError, match=r"GatherFeatures needs a plain signal, got frames of 4 features\. Leave it out"
+    ):
+        GatherFeatures().build(Signal(16.0, ("a",), n_features=4))
+    with pytest.raises(SpecError, match=r"needs a separator of at least one character, got ''\. Use ':'"):
+        GatherFeatures("").build(ABC)
 
 
 def test_average_reference_leaves_no_mean():

@@ -19,6 +19,7 @@ from bci.errors import SignalError, SpecError
 from bci.stages.base import RESIDUAL_ENERGY, Stage
 from bci.stages.channels import AverageReference, Bipolar, Select
 from bci.stages.filters import Bandpass, FilterBank, Highpass, Lowpass, Notch
+from bci.stages.gather import GatherFeatures
 from bci.stages.logmel import LogMel
 from bci.stages.montages import TEN_TWENTY_19
 from bci.stages.quality import InterpolateBad, MaskBad, ReportQuality
@@ -117,6 +118,7 @@ EXAMPLES = [
     Example(RunningNorm(1.0, min_std=1.0), hz=2.0),
     Example(RunningNorm(0.3, min_std=1.0), 2000.0, hz=1.0),
     _frames(RunningNorm(5.0, min_std=1.0)),
+    Example(GatherFeatures(), names=("a:0", "b:0", "a:1", "b:1")),
     Example(LogMel(512, 512, 16, 64, 0.5, 40.0)),
     Example(LogMel(256, 256, 20, 32, 0.5, 40.0)),
     Example(LogMel(512, 128, 32, 64, 0.53, 30.0), 200.0),

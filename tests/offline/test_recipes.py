@@ -11,6 +11,8 @@ from bci.chunk import Signal
 from bci.errors import UsageError
 from bci.stages.scale import RobustScale
 from models.registry import ModelSpec, build
+from offline.datasets.hms import NAMES as HMS
+from offline.datasets.seizure_segments import NAMES as SEGMENTS
 from offline.recipes import RECIPES, recipe
 
 SIGNAL = Signal(256.0, ("Oz", "O1"))
@@ -40,7 +42,8 @@ def test_a_window_shorter_than_a_frame_is_refused():
     [
         ("epoc-epilepsy", Signal(128.0, EPOC)),
         ("ecog-seizures", Signal(400.0, ("E01", "E02", "E03"))),
-        ("icu-hms", Signal(200.0, ("Fp1", "F3", "C3"))),
+        ("icu-hms", Signal(200.0, HMS)),
+        ("seizure-segments", Signal(256.0, SEGMENTS)),
     ],
 )
 def test_recipes_of_archives_build_a_network_on_their_pipeline(task, signal):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
 import re
 
 import numpy as np
@@ -12,11 +11,17 @@ import scipy.io
 from bci.errors import RecordingError, UsageError
 from offline.datasets import seizure_images, seizure_segments, unpacked
 from offline.datasets.registry import load_dataset, load_examples
+from tests.offline.datasets.image_layout import (
+    LOWER,
+    PLAIN,
+    UPPER,
+    N,
+    made_fold,
+    write_folds,
+    write_matlab,
+    write_segments,
+)
 
-N = 6
-UPPER = ("{0}_DATA_FOLD_fold_{1}.npy", "{0}_LABELS_FOLD_fold_{1}.npy", "{0}_PATIENTS_FOLD_fold_{1}.npy")
-LOWER = ("{0}_data_fold_{1}.npy", "{0}_labels_fold_{1}.npy", "{0}_patients_fold_{1}.npy")
-PLAIN = ("eeg_fold_{1}.npy", "labels_fold_{1}.npy", "patients_fold_{1}.npy")
 LAYOUTS = {
     "mel upper": ("mel", UPPER, "MEL", (12, 10, 3), np.float16),
     "cwt upper": ("cwt", UPPER, "CWT", (12, 10, 3), np.float16),
@@ -33,25 +38,11 @@ def own_cache(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
 
 
-def _fold(number, shape=(10, 11, 20), dtype=np.float64, n=N):
-    rng = np.random.default_rng(number)
-    data = (rng.standard_normal((n, *shape)) * 40 + 100).astype(dtype)
-    return data, rng.integers(0, 3, n), np.array([f"p{10 * number + i // 2}" for i in range(n)])
-
-
-def _write(folder, names, word, folds):
-    folder.mkdir(exist_ok=True)
-    for number, arrays in folds.items():
-        for name, array in zip(names, arrays, strict=True):
-            np.save(folder / name.format(word, number), array)
-    return folder
-
-
 @pytest.mark.parametrize("kind", LAYOUTS)
 def test_folds_are_read_in_each_layout(tmp_path, kind):
     images, names, word, shape, dtype = LAYOUTS[kind]
-    folds = {k: _fold(k, shape, dtype) for k in range(1, 6)}
-    folder = _write(tmp_path / "a", names, word, folds)
+    folds = {k: made_fold(k, shape, dtype) for k in range(1, 6)}
+    folder = write_folds(tmp_path / "a", names, word, folds)
     examples = load_examples(f"seizure-images-{images}", folder)
     assert not examples.problems
     assert len(examples) == 5 * N
@@ -71,31 +62,17 @@ def test_folds_are_read_in_each_layout(tmp_path, kind):
 
 def test_only_the_rows_asked_for_are_read(tmp_path):
     """The folds stay on disk."""
-    folder = _write(tmp_path / "a", PLAIN, "", {1: _fold(1)})
+    folder = write_folds(tmp_path / "a", PLAIN, "", {1: made_fold(1)})
     examples = load_examples("seizure-images-eeg", folder)
     assert all(isinstance(fold.data, np.memmap) for fold in examples.read._folds)
 
 
-def _cells(arrays):
-    cells = np.empty((1, len(arrays)), object)
-    cells[0, :] = arrays
-    return cells
-
-
-def _matlab(folder, folds, **more):
-    folder.mkdir(exist_ok=True)
-    data, labels, patients = zip(*folds, strict=True)
-    content = {"data": _cells(data), "labels": _cells([row[None] for row in labels])}
-    scipy.io.savemat(folder / "folds_data_concat.mat", content | {k: _cells(patients) for k in more if more[k]})
-    return folder
-
-
 @pytest.mark.parametrize("has_patients", [False, True])
 def test_ten_folds_of_a_matlab_file(tmp_path, has_patients):
-    folds = [_fold(k, (6, 5, 3), np.uint8) for k in range(1, 11)]
+    folds = [made_fold(k, (6, 5, 3), np.uint8) for k in range(1, 11)]
     if has_patients:
         folds = [(data, labels, np.arange(N) + 10 * k) for k, (data, labels, _) in enumerate(folds)]
-    folder = _matlab(tmp_path / "a", folds, patients=has_patients)
+    folder = write_matlab(tmp_path / "a", folds, patients=has_patients)
     examples = load_examples("seizure-images-matlab", folder)
     assert not examples.problems
     assert len(examples) == 60
@@ -105,7 +82,7 @@ def test_ten_folds_of_a_matlab_file(tmp_path, has_patients):
 
 
 def test_a_matlab_file_is_unpacked_once(tmp_path, monkeypatch):
-    folder = _matlab(tmp_path / "a", [_fold(1, (6, 5, 3)), _fold(2, (6, 5, 3))])
+    folder = write_matlab(tmp_path / "a", [made_fold(1, (6, 5, 3)), made_fold(2, (6, 5, 3))])
     first = load_examples("seizure-images-matlab", folder)
     monkeypatch.setattr(scipy.io, "loadmat", None)
     again = load_examples("seizure-images-matlab", folder)
@@ -176,7 +153,7 @@ IMAGES = {
 @pytest.mark.parametrize("kind", IMAGES)
 def test_folds_and_rows_that_cannot_be_used_are_listed(tmp_path, kind):
     spoil, n_left, reason = IMAGES[kind]
-    folder = _write(tmp_path / "a", PLAIN, "", {1: _fold(1), 2: _fold(2)})
+    folder = write_folds(tmp_path / "a", PLAIN, "", {1: made_fold(1), 2: made_fold(2)})
     spoil(folder)
     examples = seizure_images.load(folder, "eeg")
     assert len(examples) == n_left
@@ -185,9 +162,9 @@ def test_folds_and_rows_that_cannot_be_used_are_listed(tmp_path, kind):
 
 
 def test_rows_after_one_that_is_left_out_keep_their_data(tmp_path):
-    folds = {1: _fold(1), 2: _fold(2)}
+    folds = {1: made_fold(1), 2: made_fold(2)}
     folds[1][1][2] = 9
-    examples = seizure_images.load(_write(tmp_path / "a", PLAIN, "", folds), "eeg")
+    examples = seizure_images.load(write_folds(tmp_path / "a", PLAIN, "", folds), "eeg")
     np.testing.assert_array_equal(examples.read(np.array([2]))[0], folds[1][0][3].transpose(2, 0, 1).astype("f4"))
     np.testing.assert_array_equal(examples.read(np.array([5]))[0], folds[2][0][0].transpose(2, 0, 1).astype("f4"))
 
@@ -200,7 +177,7 @@ def test_folders_that_cannot_be_used(tmp_path):
     with pytest.raises(RecordingError, match=r"seizure-images-matlab needs folds_data_concat\.mat, found no"):
         seizure_images.load(folder, "matlab")
     for names, word in ((UPPER, "MEL"), (LOWER, "mel")):
-        _write(folder, names, word, {1: _fold(1)})
+        write_folds(folder, names, word, {1: made_fold(1)})
     with pytest.raises(
         RecordingError, match=r"one layout of a set, .* has MEL_DATA_FOLD_fold_1\.npy and mel_data_fold_1"
     ):
@@ -209,8 +186,6 @@ def test_folders_that_cannot_be_used(tmp_path):
         load_examples("ssvep", folder)
     with pytest.raises(UsageError, match=r"examples of seizure-images-mel must be in a folder, got .*absent, which"):
         load_examples("seizure-images-mel", tmp_path / "absent")
-    with pytest.raises(UsageError, match=r"archive of seizure-images-mel must hold recordings, it holds ready-made"):
-        load_dataset("seizure-images-mel", folder)
 
 
 def test_matlab_files_that_cannot_be_used(tmp_path):
@@ -223,8 +198,8 @@ def test_matlab_files_that_cannot_be_used(tmp_path):
         RecordingError, match=r"cell arrays data and labels with one cell per fold, got data \(3, 3\), labels"
     ):
         seizure_images.load(tmp_path, "matlab")
-    folds = [_fold(1, (6, 5, 3)), _fold(2, (6, 5, 3))]
-    _matlab(tmp_path, [folds[0], (folds[1][0], folds[1][1][:3], folds[1][2])])
+    folds = [made_fold(1, (6, 5, 3)), made_fold(2, (6, 5, 3))]
+    write_matlab(tmp_path, [folds[0], (folds[1][0], folds[1][1][:3], folds[1][2])])
     problems = seizure_images.load(tmp_path, "matlab").problems
     assert re.search(
         r"same number of rows, got 6 in folds_data_concat\.mat, fold 2: data, 3 in .*labels", problems[0].reason
@@ -232,7 +207,7 @@ def test_matlab_files_that_cannot_be_used(tmp_path):
 
 
 def test_a_cache_that_cannot_be_written(tmp_path, monkeypatch):
-    folder = _matlab(tmp_path / "a", [_fold(1, (6, 5, 3))])
+    folder = write_matlab(tmp_path / "a", [made_fold(1, (6, 5, 3))])
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
     with pytest.raises(RecordingError, match=r"arrays of folds_data_concat\.mat need room in .* Set XDG_CACHE_HOME"):
@@ -254,18 +229,6 @@ def test_who_unpacks_second_takes_what_is_there(tmp_path):
 # --- raw segments
 
 
-def _segments(folder, *, data=None, labels=None, patients=None, protocol=4):
-    rng = np.random.default_rng(0)
-    values = {
-        "data": rng.standard_normal((3, 20, 5120)).astype(np.float32) if data is None else data,
-        "labels": np.array([0, 2, 1]) if labels is None else labels,
-        "patients": np.array([4.0, 4.0, 7.0]) if patients is None else patients,
-    }
-    for name, value in values.items():
-        (folder / f"{name}.pkl").write_bytes(pickle.dumps(value, protocol))
-    return values["data"]
-
-
 FORMS = {
     "channels first": lambda x: x,
     "time first": lambda x: x.transpose(0, 2, 1),
@@ -279,7 +242,7 @@ FORMS = {
 @pytest.mark.parametrize("protocol", [2, 5])
 def test_segments_are_sessions(tmp_path, form, protocol):
     data = np.random.default_rng(1).standard_normal((3, 20, 5120)).astype(np.float32)
-    _segments(tmp_path, data=FORMS[form](data), protocol=protocol)
+    write_segments(tmp_path, data=FORMS[form](data), protocol=protocol)
     dataset = load_dataset("seizure-segments", tmp_path)
     assert not dataset.problems
     assert dataset.subjects == ("patient-4", "patient-7")
@@ -303,7 +266,7 @@ SEGMENT_ROWS = {
 @pytest.mark.parametrize("kind", SEGMENT_ROWS)
 def test_segments_that_cannot_be_used_are_listed(tmp_path, kind):
     values, reason = SEGMENT_ROWS[kind]
-    _segments(tmp_path, **values)
+    write_segments(tmp_path, **values)
     dataset = seizure_segments.load(tmp_path)
     assert [s.name for s in dataset.sessions] == ["segment-00000", "segment-00002"]
     assert len(dataset.problems) == 1
@@ -323,13 +286,13 @@ SEGMENTS = {
 @pytest.mark.parametrize("kind", SEGMENTS)
 def test_segments_that_are_refused(tmp_path, kind):
     values, reason = SEGMENTS[kind]
-    _segments(tmp_path, **values)
+    write_segments(tmp_path, **values)
     with pytest.raises(RecordingError, match=reason):
         seizure_segments.load(tmp_path)
 
 
 def test_segments_that_are_missing(tmp_path):
-    _segments(tmp_path)
+    write_segments(tmp_path)
     (tmp_path / "labels.pkl").unlink()
     with pytest.raises(RecordingError, match=r"needs data\.pkl, labels\.pkl, patients\.pkl, .* lacks labels\.pkl"):
         seizure_segments.load(tmp_path)
