@@ -1,0 +1,50 @@
+"""Baselines on band features from data to a served bundle, and what they reach on real recordings."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from bci.serving import serve
+from bci.stages.filters import FilterBank
+from offline.config import TrainConfig
+from offline.datasets.epoc_epilepsy import load
+from offline.evaluate import evaluate_split, fit_model
+from offline.metrics import figure_levels
+from offline.people import pooled
+from offline.prepare import main_labels
+from offline.recipes import RECIPES, STRONG_BASELINE, Recipe, recipe
+from offline.splits import k_fold
+from offline.train import train
+from tests.offline.toy_task import install
+
+BANDS = ((2.0, 10.0), (10.0, 30.0))
+
+
+def test_a_bundle_is_served_by_onnx(monkeypatch, tmp_path):
+    """The golden run of the bundle, which eager wrote, is replayed by the engine."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    install(monkeypatch, 3)
+    model = "tangent_correlation"
+    plan = Recipe(model, "toy", (FilterBank(BANDS),), 5.0, arguments={"n_bands": 2}, fit="baseline")
+    monkeypatch.setitem(RECIPES["toy"], model, plan)
+    config = TrainConfig(task="toy", model=model, out=str(tmp_path / "out"), window_s=0.5, hop_s=0.25)
+    outcome = train(config, "2026-01-01T00:00:00+00:00")
+    served = serve(str(outcome.bundle.path), "onnx")
+    assert served.engine.name == "onnx"
+    assert served.golden_report.passed
+
+
+@pytest.mark.real
+def test_correlations_and_nuisance_bands_tell_real_groups_apart(data_dir, tmp_path):
+    """One fold of ten people; with all five: 0.94 for brain bands, 0.86 for bands without brain signal."""
+    dataset = load(data_dir / "epoc-epilepsy")
+    split = k_fold(main_labels(dataset), 5, 0)[0]
+    for model in ("tangent_correlation", STRONG_BASELINE["epoc-epilepsy"]):
+        config = TrainConfig(task="epoc-epilepsy", model=model, out=str(tmp_path), window_s=10.0)
+        fitted = fit_model(dataset, split, recipe("epoc-epilepsy", model), config)
+        rows = pooled([evaluate_split(dataset, split, fitted)])
+        people = figure_levels([rows], dataset.classes, 0)["people"]
+        assert people["n"] == 10
+        assert people["auroc"]["value"] > 0.6, model
+        assert np.isfinite(people["log_loss"]["value"])
