@@ -5,13 +5,31 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from offline.progress import Step
 
 _LINE_EVERY = 20
+
+
+@contextmanager
+def followed(tensorboard: Path | None, run: str) -> Iterator[Callable[[Step], None]]:
+    """Give the function that shows a step and, if a folder is given, writes it there for TensorBoard."""
+    with ExitStack() as stack:
+        listeners = [stack.enter_context(shown())]
+        if tensorboard is not None:
+            from offline.epoch_log import epoch_log
+
+            listeners.append(stack.enter_context(epoch_log(tensorboard, Path(run).resolve().name)))
+
+        def tell(step: Step) -> None:
+            for listener in listeners:
+                listener(step)
+
+        yield tell
 
 
 @contextmanager

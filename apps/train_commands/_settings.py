@@ -89,6 +89,7 @@ def add_part(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--folds", metavar="I,J", help="do these folds only, from 0; others may run beside it")
     parser.add_argument("--worker", action="store_true", help="run trials only, beside other processes; score nothing")
     parser.add_argument("--storage", metavar="URL", help="keep trials there, such as sqlite:///trials.db")
+    parser.add_argument("--tensorboard", type=Path, metavar="DIR", help="write learning curves there, for TensorBoard")
 
 
 def workplace(args: argparse.Namespace, config: TrainConfig) -> Workplace:

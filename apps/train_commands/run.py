@@ -7,7 +7,7 @@ import logging
 import os
 from datetime import UTC, datetime
 
-from apps.train_commands._progress import shown
+from apps.train_commands._progress import followed
 from apps.train_commands._settings import add_part, add_settings, settings, workplace
 
 HELP = "train a model, score it on people it has not met, write a bundle and the figures"
@@ -26,7 +26,7 @@ def run(args: argparse.Namespace) -> int:
     config = settings(args)
     train = trainer(config.task)
     created = datetime.now(UTC).isoformat(timespec="seconds")
-    with shown() as on_step:
+    with followed(args.tensorboard, config.out) as on_step:
         outcome = train(config, created, on_step, workplace(args, config))
     if os.environ.get("RANK", "0") != "0":  # torchrun: the first process speaks for all
         return 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from dataclasses import replace
 
-from apps.train_commands._progress import shown
+from apps.train_commands._progress import followed
 from apps.train_commands._settings import add_part, add_settings, settings, workplace
 
 HELP = "choose settings by nested folds; whoever is scored has no say"
@@ -26,7 +26,7 @@ def run(args: argparse.Namespace) -> int:
 
     config = settings(args)
     config = config if config.tune else replace(config, tune=TRIALS)
-    with shown() as on_step:
+    with followed(args.tensorboard, config.out) as on_step:
         tuned = tune(config, workplace(args, config), on_step)
     if not tuned:
         print("the trials or folds of this process are done; the command without --worker and --folds scores them")
