@@ -14,7 +14,7 @@ from apps.bench.timing import Calls, Latencies
 Value = float | int | str | None
 """None stands for what was not measured."""
 
-SUFFIXES = {"µs": "us", "%": "percent", "×": "times", "": ""}
+SUFFIXES = {"µs": "us", "%": "percent", "×": "times", "1/s": "per_s", "": ""}
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,6 +35,7 @@ BENCHES = {
     "context": Bench("apps.bench.context", "a prediction with 10 s to 600 s of context: with state, and by windows"),
     "streams": Bench("apps.bench.streams", "how many streams this machine decodes inside a budget"),
     "replay": Bench("apps.bench.replay", "scoring a recording, in times real time", ("decode",)),
+    "training": Bench("apps.bench.training", "windows a second of a training, mel on its device; share of the loader"),
     "translator": Bench("apps.bench.translator", "a network of the translator's size: 74 to 306 channels at 1 kHz"),
     "idle": Bench("apps.bench.idle", "the first prediction after seconds of silence"),
     "peers": Bench("apps.bench.peers", "the same work done by mne-lsl, BrainFlow and ezmsg, in processes of their own"),

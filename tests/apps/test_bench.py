@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 
-from apps.bench import candidates, engines, gpu, networks, stages, streams, translator, workload
+from apps.bench import candidates, engines, gpu, networks, stages, streams, training, translator, workload
 from apps.bench.mne_lsl_filter import mne_lsl_filter
 from apps.bench.timing import in_turn
 from apps.cli import main
@@ -23,6 +23,7 @@ from bci.engines.catalog import EAGER
 from bci.errors import EngineError, UsageError
 from bci.stages.registry import STAGES
 from models import registry
+from offline.training_settings import LoopSettings
 
 TINY = {
     "stages": ["--seconds", "0.001", "--channels", "3", "--rates", "256", "--kinds", "bandpass,log_mel"],
@@ -31,6 +32,7 @@ TINY = {
     "context": ["--seconds", "0.001", "--contexts", "10,20", "--engine", "eager"],
     "streams": ["--duration", "1", "--most", "1", "--engine", "eager", "--budget-ms", "10000"],
     "replay": ["--length", "20", "--engine", "eager", "--hops", "1", "--models", "mel_cnn"],
+    "training": ["--seconds", "0.001", "--batch-size", "2"],
     "translator": ["--seconds", "0.001"],
     "idle": ["--idle-s", "0.01", "--repeats", "2", "--engine", "eager"],
 }
@@ -113,6 +115,27 @@ def test_engines_are_skipped_by_name_where_there_is_no_gpu(capsys, tmp_path, mon
     assert result["rows"] == []
     for engine in ("tensorrt", "cuda-graph"):
         assert any(line.startswith(f"Skipped: mel_cnn_reference, {engine} fp16: ") for line in result["notes"])
+    assert result["notes"][-1].startswith("Nothing was measured on a GPU: this machine needs a CUDA GPU")
+
+
+def test_a_training_without_a_loader_takes_the_same_steps(tmp_path):
+    """But for the windows: it goes on with those of its first batch."""
+    settings = LoopSettings(9, 9, 2, 1e-3, 0.0, 0)
+    windows = training._windows(tmp_path, 4, 1, 64)
+    learner = training._FedLearner(
+        torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 6)), windows, settings, None
+    )
+    first = learner._batch(np.array([0, 1]), windows.first[:2])
+    assert learner._batch(np.array([2, 3]), windows.first[2:]) is first
+    np.testing.assert_array_equal(first.windows.numpy(), windows.cut(np.array([0, 1]), windows.first[:2]))
+    assert np.isfinite(learner.epoch(0))
+    assert training._double_mel_mixnet().input_shape == (16, 10_000)
+
+
+def test_trainings_are_not_measured_where_there_is_no_gpu(tmp_path, monkeypatch):
+    monkeypatch.setattr("bci.engines.host.cuda_devices", lambda: 0)
+    result = result_of("training", tmp_path, "--device", "cuda")
+    assert result["rows"] == []
     assert result["notes"][-1].startswith("Nothing was measured on a GPU: this machine needs a CUDA GPU")
 
 
@@ -220,6 +243,11 @@ def test_calls_are_measured_in_turn():
         (
             ["streams", "--most", "0"],
             "--most must be at least 1, --budget-ms positive and --duration at least 1 s, got 0",
+        ),
+        (["training", "--models", "abacus"], "--models takes mel_mixnet, double_mel_mixnet, got abacus"),
+        (
+            ["training", "--batch-size", "1"],
+            "--batch-size must be at least 2, --threads at least 1 and --seconds positive, got 1, 1 and 10",
         ),
         (["idle", "--repeats", "0"], "--repeats must be at least 1 and --idle-s positive, got 0 and 10"),
         (["peers", "--works", "juggle"], "--works takes predict, callback, filter, got juggle"),
