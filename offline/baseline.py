@@ -12,6 +12,7 @@ from sklearn.linear_model import LogisticRegression
 from bci.errors import SpecError
 from models.riemann import TangentCcaClassifier
 from offline.choices import Balance
+from offline.losses import distributions
 from offline.windows import WindowSet
 
 if TYPE_CHECKING:
@@ -43,7 +44,8 @@ def fit_baseline(network: nn.Module, train: WindowSet, balance: Balance = "none"
 
     A `models.riemann.TangentCcaClassifier` gets the Riemannian mean of the training covariances as reference; each
     block of its features (tangent vectors, correlations) is scaled as a whole, so that the many tangent vectors do not
-    drown the few correlations. Features of others are scaled one by one.
+    drown the few correlations. Features of others are scaled one by one. A stretch with votes counts for each class by
+    its share of them.
 
     Parameters
     ----------
@@ -59,14 +61,15 @@ def fit_baseline(network: nn.Module, train: WindowSet, balance: Balance = "none"
     SpecError
         If it holds one class only.
     """
-    found = np.unique(train.labels)
+    model = cast("ClosedFit", network.eval())
+    shares = distributions(train.labels, train.votes, len(model.head.bias))
+    rows, labels = np.nonzero(shares)
+    found = np.unique(labels)
     if len(found) < 2:
         raise SpecError(
             f"A classifier needs stretches of at least two classes, got class {found[0]} only. "
             "Add recordings of the others."
         )
-    network.eval()
-    model = cast("ClosedFit", network)
     windows = [torch.from_numpy(part) for part in _parts(train.scored_windows())]
     with torch.no_grad():
         if isinstance(network, TangentCcaClassifier):
@@ -76,13 +79,13 @@ def fit_baseline(network: nn.Module, train: WindowSet, balance: Balance = "none"
     scale = _scale(network, features)
     penalty = INVERSE_PENALTY if isinstance(network, TangentCcaClassifier) else BAND_INVERSE_PENALTY
     regression = LogisticRegression(C=penalty, max_iter=2000, class_weight="balanced" if balance == "classes" else None)
-    regression.fit((features - mean) / scale, train.labels)
+    regression.fit(((features - mean) / scale)[rows], labels, sample_weight=shares[rows, labels])
     coef, intercept = np.zeros(model.head.weight.shape), np.full(len(model.head.bias), -1e3)
-    rows, constants = regression.coef_, regression.intercept_
+    slopes, constants = regression.coef_, regression.intercept_
     if len(found) == 2:  # one row then: the log odds of the second class
-        rows = np.concatenate([np.zeros_like(rows), rows])
+        slopes = np.concatenate([np.zeros_like(slopes), slopes])
         constants = np.concatenate([np.zeros_like(constants), constants])
-    coef[found], intercept[found] = rows, constants
+    coef[found], intercept[found] = slopes, constants
     model.load_classifier(coef, intercept, mean, scale)
 
 

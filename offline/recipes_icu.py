@@ -9,7 +9,7 @@ Third place of "HMS - Harmful Brain Activity Classification", Kaggle, 2024: ``cf
 from __future__ import annotations
 
 from bci.stages.channels import AverageReference, Bipolar
-from bci.stages.filters import Bandpass
+from bci.stages.filters import Bandpass, FilterBank
 from bci.stages.logmel import LogMel
 from bci.stages.scale import Clip, Scale
 from offline.recipe import Recipe
@@ -20,6 +20,7 @@ _NEIGHBOURS = tuple(tuple(k for k in (i - 1, i + 1) if k // _CHAIN == i // _CHAI
 _BIPOLAR = (_PAIRS, Bandpass(0.5, 20.0, order=2), Clip(1024.0))
 # hop 25 where the original has 32: eight frames a second, so that a quarter of one is whole frames
 _MEL = (*_BIPOLAR, LogMel(512, 128, 25, 64, 0.53, 30.0))
+_BANDS = ((0.5, 4.0), (4.0, 8.0), (8.0, 13.0), (13.0, 30.0), (30.0, 45.0))
 _RHYTHM_HZ = 3.0
 _VOTES = {"loss": "kl", "label_smoothing": 0.0, "monitor": "loss"}
 _CHANGES = ("flip:p=0.5", "random_bandpass:p=0.2,most_channels=8", "channel_drop:p=0.5,most=8")
@@ -35,6 +36,14 @@ _IMAGE = {
 _SIGNAL_IMAGE = {**_IMAGE, "augment": ("time_shift:p=1.0,longest_share=0.33", *_CHANGES)}
 
 ICU: dict[str, Recipe] = {
+    "band_power": Recipe(
+        "band_power",
+        "logistic regression of the votes on log powers of five bands of 16 pairs",
+        (_PAIRS, FilterBank(_BANDS)),
+        _RHYTHM_HZ,
+        arguments={"n_bands": len(_BANDS)},
+        fit="baseline",
+    ),
     "mel_cnn": Recipe(
         "mel_cnn",
         "mel CNN with GeM pooling on votes of experts",

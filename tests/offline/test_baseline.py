@@ -14,13 +14,14 @@ from offline.training_loop import logits_of
 from offline.windows import SessionWindows, WindowSet
 
 
-def windows(labels) -> WindowSet:
+def windows(labels, votes=None) -> WindowSet:
     """Return noise of 1 s for each label, with a wave of 13 Hz in that of label 1."""
     rng = np.random.default_rng(0)
     wave = 3 * np.sin(2 * np.pi * 13 * np.arange(256) / 256)
     data = np.concatenate([rng.normal(size=(4, 256)) + (label == 1) * wave for label in labels], axis=1)
     first = 256 * np.arange(len(labels))
-    return WindowSet([SessionWindows(data.astype(np.float32), first, first, np.array(labels))], 256)
+    session = SessionWindows(data.astype(np.float32), first, first, np.array(labels), votes=votes)
+    return WindowSet([session], 256)
 
 
 def network(n_classes: int) -> TangentCcaClassifier:
@@ -50,6 +51,14 @@ def test_regressions_on_band_features_are_fitted(builder):
     np.testing.assert_array_equal(logits.argmax(axis=1), train.labels)
     scaled = (model.features(torch.from_numpy(train.scored_windows())) - model.feature_mean) / model.feature_scale
     np.testing.assert_allclose(scaled.std(dim=0, correction=0), 1.0)
+
+
+def test_votes_are_learnt_by_their_shares():
+    """Of noise that says nothing, each class is expected as often as it was voted for."""
+    model, train = band_power(4, 256, 256.0, 3, 1), windows([0] * 36, np.tile([3.0, 1.0, 0.0], (36, 1)))
+    fit_baseline(model, train)
+    expected = torch.softmax(torch.from_numpy(logits_of(model, train.scored_windows())), dim=1).mean(dim=0)
+    torch.testing.assert_close(expected, torch.tensor([0.75, 0.25, 0.0], dtype=torch.float64), atol=1e-3, rtol=0)
 
 
 def test_balanced_classes_count_alike():
