@@ -115,6 +115,8 @@ def window_of(scene: Scene, folder: Path, name: str, theme: str, **how: Any) -> 
         window.focus_panel(panel)
     window.traces.setFocus()
     window.tick()
+    window.traces.hold.setChecked("ago_s" in how)
+    window.traces._hold_at(float("nan"))
     window.traces.panel.set_scale(how.get("scale", 200.0))
     if "ago_s" in how:
         window.jump(scene.clock.now_s - how["ago_s"])
@@ -135,7 +137,7 @@ def window_of(scene: Scene, folder: Path, name: str, theme: str, **how: Any) -> 
 
 def states(folder: Path) -> None:
     """Write all states in both themes, side by side."""
-    width, height = 330, 190
+    width, height = 330, 220
     sheet = QImage(4 * width, 4 * height, QImage.Format.Format_RGB32)
     sheet.fill(QColor("#808080"))
     painter = QPainter(sheet)
@@ -146,13 +148,18 @@ def states(folder: Path) -> None:
         "fault": "The signal is lost: no samples for 5 s.",
         "ended": "The session has ended: stopped.",
     }
+    panels = [
+        StatePanel(state, state.upper(), shape, tuple(filter(None, [why.get(state)])), 12.0, 12.0, state == "alarm")
+        for state, shape in SHAPES.items()
+    ]
+    muted = {"alarm_on": True, "acknowledged": True, "muted": True, "mute_left_s": 97.0}
+    panels.append(StatePanel("alarm", "ALARM", SHAPES["alarm"], ("Acknowledged.",), 40.0, 40.0, **muted))
     for row, theme in enumerate(THEMES.values()):
-        for i, (state, shape) in enumerate(SHAPES.items()):
+        for i, panel in enumerate(panels):
             view = StateView(controls, theme)
             view.setStyleSheet(stylesheet(theme))
             view.resize(width - 4, height - 4)
-            reasons = (why[state],) if state in why else ()
-            view.show_state(StatePanel(state, state.upper(), shape, reasons, 12.0, 12.0, state == "alarm"))
+            view.show_state(panel)
             view.show()
             QApplication.processEvents()
             place = QPoint(i % 4 * width + 2, (2 * row + i // 4) * height + 2)

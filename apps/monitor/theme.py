@@ -174,6 +174,7 @@ QToolButton {{ background: transparent; border: 1px solid transparent; border-ra
 QToolButton:hover, QToolButton:focus {{ border-color: {theme.accent}; }}
 QToolButton {{ color: {theme.faint}; }}
 QToolButton:checked {{ color: {theme.text}; background: {theme.field}; }}
+QToolBarExtension {{ background: {theme.faint}; padding: 0; }}
 QComboBox::drop-down {{ border: none; width: 22px; }}
 QComboBox::down-arrow {{ image: none; width: 0; height: 0; border-left: 5px solid {theme.field};
     border-right: 5px solid {theme.field}; border-top: 6px solid {theme.faint}; }}

@@ -11,7 +11,7 @@ from typing import Protocol
 
 from PySide6.QtCore import QByteArray, Qt, QTimer
 from PySide6.QtGui import QAction, QCloseEvent, QKeySequence, QResizeEvent
-from PySide6.QtWidgets import QApplication, QDockWidget, QLabel, QMainWindow, QMenu, QSizePolicy, QWidget
+from PySide6.QtWidgets import QApplication, QDockWidget, QMainWindow, QMenu, QSizePolicy, QWidget
 
 from apps.monitor.controls import Controls
 from apps.monitor.export import write_summary
@@ -83,8 +83,7 @@ class MonitorWindow(QMainWindow):
         self.n_frames = 0
         self._slow_s = -math.inf
         self._narrow: bool | None = None
-        self._layout = QByteArray()
-        self._title, self._settings = options.title, options.settings
+        self._title, self._whose, self._settings = options.title, "", options.settings
         self.setStyleSheet(stylesheet(self.theme))
         self.traces = TraceView(model.traces, self.theme)
         self.state = StateView(controls, self.theme)
@@ -95,14 +94,13 @@ class MonitorWindow(QMainWindow):
         self.docks = {name: self._dock(name, getattr(self, name)) for name in TITLES}
         self.setCentralWidget(self.traces)
         self._arrange()
-        self._first_layout = self.saveState(LAYOUT_VERSION)
-        self.said, self.session = _line(), _line(faint=True)
-        self.session.setAlignment(Qt.AlignmentFlag.AlignRight)
-        self.statusBar().addWidget(self.said, 2)
-        self.statusBar().addPermanentWidget(self.session, 1)
+        self._layout = self._first_layout = self.saveState(LAYOUT_VERSION)
+        self.said = plain_label()
+        self.said.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)  # no text widens the window
+        self.statusBar().addWidget(self.said, 1)
         self._forget = QTimer(self)
         self._forget.setSingleShot(True)
-        self._forget.timeout.connect(lambda: self.said.setText(""))
+        self._forget.timeout.connect(lambda: self.said.setText(self._whose))
         self.actions_by_name = self._make_actions()
         self.traces.picked.connect(self.jump)
         self.traces.held.connect(self.spectrogram.hold)
@@ -153,12 +151,14 @@ class MonitorWindow(QMainWindow):
             self.say(answer)
 
     def _name(self, shown: Snapshot) -> None:
-        """Say in the title whose session this is, so that many windows can be told apart."""
+        """Say whose session this is, so that many windows can be told apart."""
         session = shown.session
         name = session.stream or session.name
         title = f"{name} – {self._title}" if name else self._title
         self.setWindowTitle(title.replace("[*]", "[* ]"))  # Qt would take it for its own mark
-        set_text(self.session, " · ".join(text for text in (name, session.bundle) if text))
+        self._whose = " · ".join(text for text in (name, session.bundle) if text)
+        if not self._forget.isActive():
+            set_text(self.said, self._whose)
 
     def say(self, text: str) -> None:
         """Show a line at the bottom for ten seconds."""
@@ -222,12 +222,18 @@ class MonitorWindow(QMainWindow):
         """Return where the panels are; of a narrow window, where they will be when there is room."""
         return self._layout if self._narrow else self.saveState(LAYOUT_VERSION)
 
+    def set_layout(self, layout: QByteArray) -> None:
+        """Put the panels where `layout_now` has said, now or when there is room; what is no layout changes nothing."""
+        if self._narrow:
+            self._layout = layout
+        elif self.restoreState(layout, LAYOUT_VERSION):
+            self._layout = layout
+            if layout == self._first_layout:  # it was taken before anything had a size
+                self._widen()
+
     def reset_layout(self) -> None:
         """Put the panels where they were at first."""
-        if self._narrow:
-            self._layout = self._first_layout
-        else:
-            self.restoreState(self._first_layout, LAYOUT_VERSION)
+        self.set_layout(self._first_layout)
 
     def toggle_full_screen(self) -> None:
         """Fill the screen, or no longer."""
@@ -246,14 +252,15 @@ class MonitorWindow(QMainWindow):
         if narrow == self._narrow:
             return
         if narrow:
-            self._layout = self.saveState(LAYOUT_VERSION)
+            if self._narrow is not None:
+                self._layout = self.saveState(LAYOUT_VERSION)
             for dock in self.docks.values():
                 dock.hide()
             self.addDockWidget(Qt.DockWidgetArea.TopDockWidgetArea, self.docks["state"])
             self.docks["state"].show()
-        elif self._narrow:
-            self.restoreState(self._layout, LAYOUT_VERSION)
-        self._narrow = narrow
+        before, self._narrow = self._narrow, narrow
+        if before and not narrow:
+            self.set_layout(self._layout)
 
     def closeEvent(self, event: QCloseEvent) -> None:
         """End the timer: nothing is drawn any more; keep how the window was."""
@@ -281,6 +288,9 @@ class MonitorWindow(QMainWindow):
             self.tabifyDockWidget(self.docks["maps"], self.docks[name])
         self.docks["health"].raise_()
         self.addDockWidget(bottom, self.docks["spectrogram"])
+        self._widen()
+
+    def _widen(self) -> None:
         self.resizeDocks([self.docks["state"]], [SIDE_PX], Qt.Orientation.Horizontal)
 
     def _make_actions(self) -> dict[str, QAction]:
@@ -335,13 +345,6 @@ class MonitorWindow(QMainWindow):
             return None
         self.say(f"Written: {to}")
         return to
-
-
-def _line(*, faint: bool = False) -> QLabel:
-    """Return a label that is cut where there is no room: its text must not widen the window."""
-    label = plain_label(faint=faint)
-    label.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
-    return label
 
 
 def _without_argument(do: Callable[[], object], _checked: bool = False) -> None:

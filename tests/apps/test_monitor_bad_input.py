@@ -186,6 +186,19 @@ def test_a_window_of_400_pixels_shows_state_and_traces(open_window, scene, tmp_p
     assert window.state.sign.word == "ALARM"
 
 
+def test_reasons_of_many_lines_leave_the_word_and_the_times_alone(window, scene):
+    scene.begin_alarm()
+    scene.event("lost", reason="no reason that could be told in a few words " * 20)
+    for _ in range(3):
+        look(window, scene, 0.1)
+    state = window.state
+    assert state.sign.geometry().bottom() < state.times.geometry().top()
+    assert state.times.geometry().bottom() < state.reasons.geometry().top()
+    assert state.reasons.geometry().bottom() < state.mute.geometry().top()
+    assert state.sign.height() >= 108
+    assert "An alarm is held." in state.reasons.toolTip()
+
+
 def test_markup_from_streams_stays_text(open_window, scene):
     """No text of a stream is taken for HTML: not in labels, tips, lists, legends or titles."""
     scene.names = (MARKUP, "C3", "C4")

@@ -75,6 +75,10 @@ def test_panels_and_choices_come_back(again):
     second.actions_by_name["first_layout"].trigger()
     assert second.spectrogram.isVisible()
     assert second.dockWidgetArea(second.docks["events"]) == Qt.DockWidgetArea.RightDockWidgetArea
+    second.resize(1300, 900)
+    QApplication.processEvents()
+    second.reset_layout()
+    assert second.docks["state"].width() >= 440
 
 
 def test_a_narrow_window_keeps_the_panels_of_the_wide_one(again):
@@ -84,7 +88,10 @@ def test_a_narrow_window_keeps_the_panels_of_the_wide_one(again):
     QApplication.processEvents()
     assert not first.probabilities.isVisible()
     first.close()
-    second = again(size=(1300, 900))
+    second = again(size=None)
+    assert not second.probabilities.isVisible()
+    second.resize(1300, 900)
+    QApplication.processEvents()
     assert second.probabilities.isVisible()
     assert second.docks["maps"].isHidden()
 

@@ -210,7 +210,12 @@ def test_doubtful_channels_are_coloured_and_say_why(window, scene):
 def test_the_title_says_whose_session_it_is(window, scene):
     forward(window, scene)
     assert window.windowTitle() == "demo – bci monitor"
-    assert window.session.text() == "demo · seizure-demo"
+    assert window.said.text() == "demo · seizure-demo"
+    window.say("something else")
+    forward(window, scene)
+    assert window.said.text() == "something else"
+    window._forget.timeout.emit()
+    assert window.said.text() == "demo · seizure-demo"
 
 
 @pytest.mark.parametrize(("hz", "text"), [(1.234, "1.2 Hz"), (9.96, "10 Hz"), (38.4, "38 Hz"), (120.0, "120 Hz")])

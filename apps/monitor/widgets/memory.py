@@ -34,7 +34,7 @@ def settings_of(window: MonitorWindow) -> Settings:
 def recall(window: MonitorWindow, settings: Settings) -> None:
     """Make the window as it was, before it is shown; the theme is chosen when it is made."""
     if settings.layout:
-        window.restoreState(_bytes(settings.layout), LAYOUT_VERSION)
+        window.set_layout(_bytes(settings.layout))
     if settings.geometry:
         window.restoreGeometry(_bytes(settings.geometry))
     traces = window.traces

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from PySide6.QtCore import QPointF, QRectF, QSize, Qt
-from PySide6.QtGui import QColor, QFont, QFontMetricsF, QPainter, QPaintEvent, QPen, QPolygonF
+from PySide6.QtGui import QColor, QFont, QFontMetricsF, QPainter, QPaintEvent, QPen, QPolygonF, QResizeEvent
 from PySide6.QtWidgets import QHBoxLayout, QPushButton, QSizePolicy, QVBoxLayout, QWidget
 
 from apps.monitor.controls import Controls
@@ -14,6 +14,7 @@ from apps.monitor.widgets.labels import as_panel, named_box, plain_label, plain_
 MUTES_S = (60.0, 120.0, 300.0, 600.0, 1800.0)
 USUAL_MUTE_S = 120.0
 LARGEST_WORD_PX = 150
+MOST_LINES = 4  # of reasons; the tip has them all
 
 
 class StateSign(QWidget):
@@ -141,6 +142,16 @@ class StateView(QWidget):
         """Draw in other colours."""
         self.sign.set_theme(theme)
 
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """Keep room for the reasons, which need more lines where there is less width."""
+        super().resizeEvent(event)
+        self._make_room()
+
+    def _make_room(self) -> None:
+        """Ask for the height that the reasons need: a label that wraps its text asks for less."""
+        most = MOST_LINES * self.reasons.fontMetrics().height()
+        self.reasons.setFixedHeight(max(0, min(self.reasons.heightForWidth(self.width() - 16), most)))
+
     def toggle_mute(self) -> None:
         """Mute for the chosen time, or end a mute."""
         self._controls.mute(0.0 if self._muted else self.mute_length.currentData())
@@ -152,7 +163,11 @@ class StateView(QWidget):
         if panel.alarm_on:
             since += f"   ·   alarm began {span(panel.onset_s)} ago"
         set_text(self.times, since)
-        set_text(self.reasons, "\n".join(panel.reasons))
+        reasons = "\n".join(panel.reasons)
+        if reasons != self.reasons.text():
+            self.reasons.setText(reasons)
+            self.reasons.setToolTip(plain_tip(reasons))
+            self._make_room()
         self._muted = panel.muted
         set_text(self.mute, f"Unmute ({span(panel.mute_left_s)})" if self._muted else "Mute")
         can = self._controls.can_control
