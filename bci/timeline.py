@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 
 SAME_TIME_S = 1e-6  # a marker and its sample may differ by rounding
 MAX_SPEED = 1e6  # of a marker, which comes from outside
-MAX_DUE_S = 3600.0  # likewise: between a pause and the sample that it holds back
+MAX_DUE_S = 3600.0  # likewise: between a pause or seek and the sample that was due
 BREAKS = ("loop", "seek")
 """Markers after which the next sample does not follow the one before: the decoder starts anew."""
 TURNS = ("seek", "resume", "speed")
@@ -65,8 +65,7 @@ class Timeline:
             if marker.kind in BREAKS:
                 self._breaks.append(marker)
             if marker.kind in TURNS:
-                self._turns.append((marker, self._due_s if marker.kind == "resume" else None))
-                self._due_s = None if marker.kind == "resume" else self._due_s
+                self._turns.append((marker, self._due_before(marker)))
             elif marker.kind == "pause":
                 self._paused_s = marker.time
                 self._due_s = _due_s(marker) if self._due_s is None else self._due_s
@@ -106,6 +105,15 @@ class Timeline:
             start = stop
             yield from self._turn(marker, due_s)
         yield from self._number(data[:, start:], times[start:], received_s)
+
+    def _due_before(self, turn: Marker) -> float | None:
+        """Return when the sample before which a turn stands was due without it; None if nobody knows."""
+        if turn.kind == "seek":
+            return _due_s(turn)
+        if turn.kind == "resume":
+            due_s, self._due_s = self._due_s, None
+            return due_s
+        return None
 
     def _turn(self, marker: Marker, due_s: float | None) -> Iterator[Event]:
         """Let the clock follow a marker that stands before the next sample."""
@@ -177,12 +185,12 @@ def rate_event(drift: RateDrift, nominal_hz: float) -> Event:
     return Event("rate_drift", drift.time_s, fields)
 
 
-def _due_s(pause: Marker) -> float | None:
-    """Return when the sample that a pause holds back was due; None if the sender does not say."""
-    due_in_s = pause.fields.get("due_in_s")
+def _due_s(marker: Marker) -> float | None:
+    """Return when the sample was due that a pause holds back, or a seek leaves out; None if the sender does not say."""
+    due_in_s = marker.fields.get("due_in_s")
     if isinstance(due_in_s, bool) or not isinstance(due_in_s, int | float) or not abs(due_in_s) <= MAX_DUE_S:
         return None
-    return pause.time + due_in_s
+    return marker.time + due_in_s
 
 
 def _sample_at(times: np.ndarray, time_s: float) -> int:

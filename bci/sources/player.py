@@ -331,10 +331,15 @@ class Player:
         self._ahead.close()
         self._ahead = self._read_ahead(sample)
         self._ahead.wait_ready()
+        due_s = self._schedule.time(self._base + self.position)
         self._anchor_now()
         self._base += self.position - sample
         self.position = sample
-        self._marks = self._marks_from(sample, {"kind": "seek", "sample": sample}, self._unsent(sample))
+        seek: dict[str, Any] = {"kind": "seek", "sample": sample}
+        unsent = self._unsent(sample)
+        if self.state == "playing" and not unsent:  # else the stamps were cut before, and the next one is not known
+            seek["due_in_s"] = due_s - self._schedule.time(self._base + sample)
+        self._marks = self._marks_from(sample, seek, unsent)
 
     def _do_speed(self, speed: float) -> None:
         self._speed = speed

@@ -230,7 +230,7 @@ def test_seek_goes_on_now_and_is_marked_before_its_samples():
     feed = make_feed(notes=[(7.5, 1.0, "there")])
     _, out = play(feed, chunk_size=8, commands=[(1002.0, lambda p: p.seek(8.0))])
     ((at, payload, stamp),) = out.kinds("seek")
-    assert payload == {"kind": "seek", "sample": 800}
+    assert payload == {"kind": "seek", "sample": 800, "due_in_s": pytest.approx(-0.01)}
     n_before = out.stamps.size - 200
     np.testing.assert_array_equal(out.data, np.hstack([feed.data[:, :n_before], feed.data[:, 800:]]))
     assert stamp == out.stamps[n_before]

@@ -170,6 +170,11 @@ COMMANDS = {
         (7.0, lambda p: p.resume()),
     ],
 }
+SEEKS = {
+    "seek": [(2.0, lambda p: p.seek(6.0))],
+    "seek back": [(2.03, lambda p: p.seek(0.5))],
+    "seek in a pause": [(2.0, lambda p: p.pause()), (4.0, lambda p: p.seek(6.0)), (5.0, lambda p: p.resume())],
+}
 
 
 @pytest.mark.parametrize("chunk_size", [1, 8, 100])
@@ -239,15 +244,16 @@ def test_a_gap_of_the_recording_after_a_resume_is_still_a_gap():
 @pytest.mark.parametrize("n_before", [8, 80])
 @pytest.mark.parametrize("n_after", [0, 16])
 @pytest.mark.parametrize(
-    "commands", ["faster", "slower", "pause", "pause again before the next chunk", "speed in a pause"]
+    "commands",
+    ["faster", "slower", "pause", "pause again before the next chunk", "speed in a pause", *SEEKS],
 )
 def test_what_is_lost_around_a_command_is_a_gap_of_its_length(commands, n_before, n_after, speed):
     """Neither a pause nor another spacing hides it: samples are numbered as they were sent."""
-    commands = COMMANDS[commands]
+    commands = (COMMANDS | SEEKS)[commands]
     _, outlets, tape = followed(commands, speed=speed)
     n_sent = 0
     for _, what, stamps in outlets.everything:
-        if isinstance(what, dict) and what["kind"] in ("pause", "speed"):
+        if isinstance(what, dict) and what["kind"] in ("pause", "seek", "speed"):
             break
         n_sent += 0 if isinstance(what, dict) else len(stamps)
     lost = range(n_sent - n_before, n_sent + n_after)
