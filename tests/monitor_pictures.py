@@ -26,7 +26,6 @@ from apps.monitor.show import application, dispose
 from apps.monitor.snapshot import SHAPES, StatePanel
 from apps.monitor.theme import DARK, THEMES, stylesheet
 from apps.monitor.view import MonitorWindow
-from apps.monitor.widgets.keys_dialog import KeysDialog
 from apps.monitor.widgets.start import StartDialog
 from apps.monitor.widgets.state import StateView
 from bci.chunk import Chunk
@@ -127,17 +126,13 @@ def window_of(scene: Scene, folder: Path, name: str, theme: str, **how: Any) -> 
         QApplication.processEvents()
     scene.clock.now_s -= 0.6
     save(window, folder / f"monitor-{name}.png")
-    if how.get("keys"):
-        window.show_keys()
-        QApplication.processEvents()
-        save(window.findChild(KeysDialog), folder / "monitor-keys.png")
     dispose(window)
     controls.close()
 
 
 def states(folder: Path) -> None:
     """Write all states in both themes, side by side."""
-    width, height = 330, 220
+    width, height = 350, 240
     sheet = QImage(4 * width, 4 * height, QImage.Format.Format_RGB32)
     sheet.fill(QColor("#808080"))
     painter = QPainter(sheet)
@@ -205,7 +200,7 @@ def main(folder: Path) -> None:
     patient.decode_until_alarm()
     window_of(patient, folder, "alarm", "dark", panel="maps")
     window_of(patient, folder, "narrow", "dark", size=(400, 640))
-    window_of(patient, folder, "held", "dark", panel="events", ago_s=60.0, scale=100.0, keys=True)
+    window_of(patient, folder, "held", "dark", panel="events", ago_s=60.0, scale=100.0)
     patient.event("lost", reason="The stream patient has sent nothing for 5 s.")
     window_of(patient, folder, "fault", "light", panel="events")
 

@@ -179,6 +179,7 @@ def test_a_window_of_400_pixels_shows_state_and_traces(open_window, scene, tmp_p
     QApplication.processEvents()
     look(window, scene, 0.1)
     assert window.probabilities.isVisible()
+    scene.event("mute", seconds=1800.0)
     window.resize(330, 380)
     window.say("a line that is far longer than a narrow window is wide, and must not make it wider " * 3)
     look(window, scene, 0.1)

@@ -173,7 +173,8 @@ class StateView(QWidget):
         can = self._controls.can_control
         self.acknowledge.setEnabled(can and panel.alarm_on and not panel.acknowledged)
         self.mute.setEnabled(can)
-        self.mute_length.setEnabled(can and not self._muted)
+        self.mute_length.setEnabled(can)
+        self.mute_length.setVisible(not self._muted)  # the time that is left needs its place
         tip = "" if can else "The session takes no commands. Start it with --control PORT, and the monitor with it."
         if self.mute.toolTip() != plain_tip(tip):
             self.mute.setToolTip(plain_tip(tip))
