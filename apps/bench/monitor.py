@@ -16,7 +16,10 @@ from apps.monitor import measured
 from apps.monitor.measured import Screen
 from bci.errors import StreamError, UsageError
 
-COLUMNS = (Column("fps"), Column("core", "%"), Column("frame", "ms"), Column("memory", "MB"), Column("growth", "MB"))
+COLUMNS = (
+    Column("fps"), Column("core", "%"), Column("frame", "ms"), Column("memory", "MB"), Column("growth", "MB"),
+    Column("slope", "MB/h"),
+)  # fmt: skip
 CHUNK_S = 0.01
 READY_S = 30.0
 END_S = 90.0
@@ -73,6 +76,8 @@ def bench(args: argparse.Namespace, progress: Callable[[str], None]) -> Report:
         notes=(
             "fps: paint events of the traces; ours and pyqtgraph are asked for 30, mne-lsl asks itself for 50. "
             "core: processor time of the whole process, reading LSL included; frame: the same per frame. "
+            "growth: of the resident memory over the duration; slope: of the line through 100 looks at it, which says "
+            "something from ten minutes on. "
             "On a machine that is busy with other work all of them say little.",
             *notes,
         ),

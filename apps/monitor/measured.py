@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -13,6 +14,7 @@ PLATFORM = "offscreen"
 FRAME_MS = 33
 FIND_S = 20.0
 SIZE_PX = (1500, 940)
+N_MEMORY = 100  # looks at the memory, over the duration
 STATM = Path("/proc/self/statm")
 
 
@@ -158,30 +160,44 @@ def _count(app: Any, widget: Any, screen: Screen) -> dict[str, float]:
             self.n += event.type() == QEvent.Type.Paint
             return False
 
-    paints, began = Paints(), [0.0, 0.0, 0.0, 0.0]
+    paints, began = Paints(), [0.0, 0.0, 0.0]
+    memory: list[tuple[float, float]] = []  # seconds, MB
     result: dict[str, float] = {}
+    timer = QTimer()
+    timer.timeout.connect(lambda: memory.append((time.monotonic(), _memory_mb())))
 
     def begin() -> None:
-        began[:] = [paints.n, time.monotonic(), time.process_time(), _memory_mb()]
+        began[:] = [paints.n, time.monotonic(), time.process_time()]
+        memory.append((began[1], _memory_mb()))
+        timer.start(round(1e3 * screen.duration_s / N_MEMORY))
         QTimer.singleShot(round(1e3 * screen.duration_s), end)
 
     def end() -> None:
-        wall_s, memory_mb = time.monotonic() - began[1], _memory_mb()
+        wall_s = time.monotonic() - began[1]
         n_frames, cpu_s = paints.n - began[0], time.process_time() - began[2]
+        memory.append((time.monotonic(), _memory_mb()))
         result.update(
             fps=n_frames / wall_s,
             core=100 * cpu_s / wall_s,
             frame=1e3 * cpu_s / max(1.0, n_frames),
-            memory=memory_mb,
-            growth=memory_mb - began[3],
+            memory=memory[-1][1],
+            growth=memory[-1][1] - memory[0][1],
+            slope=3600 * slope(memory),
         )
-        app.quit()
+        app.exit()  # quit would close the windows first, and a peer deletes its own with that
 
     widget.installEventFilter(paints)
     QTimer.singleShot(round(1e3 * screen.settle_s), begin)
     app.exec()
     widget.removeEventFilter(paints)
     return result
+
+
+def slope(points: Sequence[tuple[float, float]]) -> float:
+    """Return the slope of the straight line through points (x, y) that errs least; 0 for fewer than two places."""
+    mean_x, mean_y = (sum(column) / len(points) for column in zip(*points, strict=True))
+    spread = sum((x - mean_x) ** 2 for x, _ in points)
+    return sum((x - mean_x) * (y - mean_y) for x, y in points) / spread if spread > 0 else 0.0
 
 
 def _memory_mb() -> float:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 
+import numpy as np
 import pylsl
 import pytest
 
@@ -17,14 +18,21 @@ from bci.errors import StreamNotFound
 @pytest.mark.qt
 @pytest.mark.lsl
 def test_windows_are_counted_over_lsl(tmp_path, monkeypatch):
-    windows = [row for row in monitor._windows(True) if row[0] in ("bci monitor", "pyqtgraph, all curves anew")]
+    windows = [row for row in monitor._windows(True) if row[0] != "bci monitor, traces alone"]
     monkeypatch.setattr(monitor, "_windows", lambda peers: windows)
     out = tmp_path / "monitor.json"
     options = ["--channels", "4", "--rate", "100", "--span", "2", "--settle", "0.5", "--duration", "1"]
     assert cli.main(["bench", "monitor", *options, "--json", str(out), "--assert", "fps>0.5"]) == 0
     rows = json.loads(out.read_text())["rows"]
-    assert [row["label"] for row in rows] == ["bci monitor, 4 ch", "pyqtgraph, all curves anew, 4 ch"]
+    expected = ["bci monitor, 4 ch", "pyqtgraph, all curves anew, 4 ch", "mne-lsl viewer, 4 ch"]
+    assert [row["label"] for row in rows] == expected
     assert all(row["fps"] > 0 and row["core_percent"] > 0 and row["memory_MB"] > 20 for row in rows)
+
+
+def test_the_slope_is_that_of_the_best_line():
+    x, y = np.random.default_rng(0).normal(size=(2, 30))
+    assert measured.slope(list(zip(x, y, strict=True))) == pytest.approx(np.polyfit(x, y, 1)[0])
+    assert measured.slope([(1.0, 2.0)]) == 0.0
 
 
 def test_a_stream_that_is_not_there_is_said(monkeypatch):
