@@ -38,9 +38,11 @@ class Repeats:
 
     @property
     def name(self) -> str:
-        """Model and folder of the first run."""
-        more = f" and {len(self.runs) - 1} more" if len(self.runs) > 1 else ""
-        return f"{self.runs[0].model} ({self.runs[0].run}{more})"
+        """Model and folder of the first run, once where they are called the same."""
+        run, n_more = self.runs[0], len(self.runs) - 1
+        if n_more:
+            return f"{run.model} ({run.run} and {n_more} more)"
+        return run.model if run.run == run.model else f"{run.model} ({run.run})"
 
     @property
     def predictions(self) -> tuple[Predictions, ...]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
 
 from bci.serving import serve
@@ -36,15 +35,13 @@ def test_a_bundle_is_served_by_onnx(monkeypatch, tmp_path):
 
 
 @pytest.mark.real
-def test_correlations_and_nuisance_bands_tell_real_groups_apart(data_dir, tmp_path):
-    """One fold of ten people; with all five: 0.94 for brain bands, 0.86 for bands without brain signal."""
+def test_bands_without_brain_signal_tell_real_groups_apart(data_dir, tmp_path):
+    """One fold of ten people; all five gave an AUROC of 0.873 when this was written, brain bands one of 0.931."""
     dataset = load(data_dir / "epoc-epilepsy")
     split = k_fold(main_labels(dataset), 5, 0)[0]
-    for model in ("tangent_correlation", STRONG_BASELINE["epoc-epilepsy"]):
-        config = TrainConfig(task="epoc-epilepsy", model=model, out=str(tmp_path), window_s=10.0)
-        fitted = fit_model(dataset, split, recipe("epoc-epilepsy", model), config)
-        rows = pooled([evaluate_split(dataset, split, fitted)])
-        people = figure_levels([rows], dataset.classes, 0)["people"]
-        assert people["n"] == 10
-        assert people["auroc"]["value"] > 0.6, model
-        assert np.isfinite(people["log_loss"]["value"])
+    model = STRONG_BASELINE["epoc-epilepsy"]
+    config = TrainConfig(task="epoc-epilepsy", model=model, out=str(tmp_path), window_s=10.0)
+    fitted = fit_model(dataset, split, recipe("epoc-epilepsy", model), config)
+    people = figure_levels([pooled([evaluate_split(dataset, split, fitted)])], dataset.classes, 0)["people"]
+    assert people["n"] == 10
+    assert people["auroc"]["value"] > 0.6
