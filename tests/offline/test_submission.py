@@ -17,7 +17,7 @@ from bci.serving import serve
 from offline.datasets.hms import CLASSES, VOTES, load_test
 from offline.ensemble import read_ensemble
 from offline.submission import submission
-from tests.offline.datasets.layouts import HMS_HEAD, hms_row, write_hms_eeg
+from tests.offline.datasets.layouts import write_hms, write_hms_eeg
 
 IDS = (907, 31)
 
@@ -33,12 +33,7 @@ def write_test_part(folder: Path, text: str = "") -> None:
 @pytest.fixture(scope="module")
 def archive(tmp_path_factory):
     """Four patients with one EEG each, and two EEGs to predict."""
-    folder = tmp_path_factory.mktemp("hms")
-    rows = []
-    for i in range(4):
-        write_hms_eeg(folder / "train_eegs" / f"{i}.parquet", 50, seed=i)
-        rows.append(hms_row(i, 0.0, i, [3.0 * (k == i) + 1 for k in range(6)]))
-    (folder / "train.csv").write_text(HMS_HEAD + "".join(rows))
+    folder = write_hms(tmp_path_factory.mktemp("hms"), 4)
     write_test_part(folder)
     return folder
 

@@ -168,6 +168,16 @@ def hms_row(eeg: int, offset_s: float, patient: int, votes: Sequence[float], con
     return f"{eeg},0,{offset_s},1,0,{offset_s},7,{patient},{consensus},{','.join(map(str, votes))}\n"
 
 
+def write_hms(folder: Path, n_patients: int) -> Path:
+    """Write an archive of one EEG of 50 s a patient, each with most votes for another pattern."""
+    rows = []
+    for i in range(n_patients):
+        write_hms_eeg(folder / "train_eegs" / f"{i}.parquet", 50, seed=i)
+        rows.append(hms_row(i, 0.0, i, [3.0 * (k == i % 6) + 1 for k in range(6)]))
+    (folder / "train.csv").write_text(HMS_HEAD + "".join(rows))
+    return folder
+
+
 def write_hms_eeg(
     path: Path, duration_s: float = 60.0, seed: int = 0, names: Sequence[str] = (*HMS_NAMES, "EKG")
 ) -> Path:
