@@ -32,6 +32,7 @@ COLUMNS = (
     Column("fed", "1/s"),
     Column("lost", "%"),
     Column("step", "ms"),
+    Column("cpu", "ms"),
 )
 N_CLASSES, PAIRS, SEGMENT_SAMPLES, ICU_HZ = 6, 16, 10_000, 200.0
 STEPS = 2
@@ -40,7 +41,8 @@ MIN_TURNS = 3
 NOTES = (
     "windows: cut at random places from files that are mapped, copied to the device, mel spectra, forward and backward "
     "pass, optimiser. fed: the same with one batch that is on the device already. lost: share of the time that the "
-    "difference is; the loader is the training's own, which does not work ahead. Medians of turns.",
+    "difference is; the loader is the training's own, which does not work ahead. cpu: processor time of a window, with the "
+    "loader. Medians of turns.",
 )
 
 
@@ -121,18 +123,19 @@ def _measured(name: str, args: argparse.Namespace) -> dict[str, float]:
             sides = {"windows": Learner, "fed": _FedLearner}
             learners = {side: kind(make().to(args.device), windows, settings, None) for side, kind in sides.items()}
         spent = _turns(learners, args.seconds)
-    with_loader, without = (float(np.median(spent[side])) for side in learners)
+    (with_loader, cpu), (without, _) = (np.median(spent[side], axis=0).tolist() for side in learners)
     return {
         "windows": n / with_loader,
         "fed": n / without,
         "lost": 100 * max(0.0, 1 - without / with_loader),
         "step": 1e3 * with_loader / STEPS,
+        "cpu": 1e3 * cpu / n,
     }
 
 
-def _turns(learners: dict[str, Any], seconds: float) -> dict[str, list[float]]:
-    """Return the time of each turn of each learner, after one that does not count."""
-    spent: dict[str, list[float]] = {side: [] for side in learners}
+def _turns(learners: dict[str, Any], seconds: float) -> dict[str, list[tuple[float, float]]]:
+    """Return the time by the clock and of the processor of each turn of each learner, after one that does not count."""
+    spent: dict[str, list[tuple[float, float]]] = {side: [] for side in learners}
     for learner in learners.values():
         learner.epoch(0)
     turn = 0
@@ -140,9 +143,9 @@ def _turns(learners: dict[str, Any], seconds: float) -> dict[str, list[float]]:
     while turn < MIN_TURNS or time.perf_counter() < until:
         turn += 1
         for side, learner in learners.items():
-            started = time.perf_counter()
+            started, cpu_s = time.perf_counter(), time.process_time()
             learner.epoch(turn % 1000)  # it ends when its loss is known, so no work is left on the device
-            spent[side].append(time.perf_counter() - started)
+            spent[side].append((time.perf_counter() - started, time.process_time() - cpu_s))
     return spent
 
 
