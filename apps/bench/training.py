@@ -41,8 +41,8 @@ MIN_TURNS = 3
 NOTES = (
     "windows: cut at random places from files that are mapped, copied to the device, mel spectra, forward and backward "
     "pass, optimiser. fed: the same with one batch that is on the device already. lost: share of the time that the "
-    "difference is; the loader is the training's own, which does not work ahead. cpu: processor time of a window, with the "
-    "loader. Medians of turns.",
+    "difference is; the loader is the training's own, which does not work ahead. cpu: processor time of a window, with "
+    "the loader. Medians of turns.",
 )
 
 
