@@ -37,14 +37,14 @@ class Lanes:
     ----------
     height_px : int
         Height of the image.
-    scale : float
+    scale : float or ndarray of float32, shape (n_channels,)
         Value that is one lane high, in units of the signal.
     offsets : ndarray of float32, shape (n_channels,)
         Value in the middle of each lane.
     """
 
     height_px: int
-    scale: float
+    scale: float | np.ndarray
     offsets: np.ndarray
 
     @property
@@ -61,7 +61,7 @@ class Lanes:
         """Return the image row of each value, shape (n_channels, n_columns); positive is up."""
         reach = LANES * self.lane_px
         with np.errstate(invalid="ignore", over="ignore"):
-            away = (values - self.offsets[:, None]) * np.float32(-self.lane_px / self.scale)
+            away = (values - self.offsets[:, None]) * np.float32(-self.lane_px / np.reshape(self.scale, (-1, 1)))
             rows = self.middles_px[:, None] + np.clip(away, -reach, reach)
         return np.clip(rows, 0, self.height_px - 1)
 

@@ -11,6 +11,7 @@ from bci.stages.electrodes import electrode_positions, plain_name
 from bci.stages.montages import DOUBLE_BANANA, TEN_TWENTY_19
 
 PUBLISHED, AVERAGE, BANANA = "as published", "average reference", "double banana"
+MOST_WHOLE, PAGE = 64, 48
 _MIDLINE_X = 0.05
 
 
@@ -61,7 +62,7 @@ class Montage:
 
 
 def montages(labels: tuple[str, ...], electric: bool) -> dict[str, Montage]:
-    """Return the montages that channels allow, the plain one first.
+    """Return the montages that channels allow, the plain one first; more than 64 channels also in pages of 48.
 
     Parameters
     ----------
@@ -77,6 +78,9 @@ def montages(labels: tuple[str, ...], electric: bool) -> dict[str, Montage]:
     order = clinical_order(labels)
     ordered = tuple(labels[i] for i in order)
     found = {PUBLISHED: Montage(ordered, order)}
+    for first in range(0, len(labels), PAGE) if len(labels) > MOST_WHOLE else ():
+        page = slice(first, min(first + PAGE, len(labels)))
+        found[f"channels {first + 1}–{page.stop}"] = Montage(ordered[page], order[page])
     if not electric or len(labels) < 2:
         return found
     place = {plain_name(label): i for i, label in enumerate(labels)}

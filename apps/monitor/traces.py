@@ -10,33 +10,16 @@ import numpy as np
 
 from apps.monitor.described import Described
 from apps.monitor.draw import Lanes, TraceColours, TraceImage
-from apps.monitor.history import History
-from apps.monitor.montage import PUBLISHED, Montage, montages
+from apps.monitor.montage import PUBLISHED, Montage
 from apps.monitor.raster import MinMaxRaster
+from apps.monitor.shown_signal import ELECTRIC, SCALES, ShownSignal
 from bci.errors import SpecError
 
 FILTERED, RAW = "filtered", "raw"
 SHORTEST_S, LONGEST_S = 1.0, 60.0
-SCALES = {"uV": 100.0, "fT": 3000.0, "fT/cm": 300.0}
 RECENTRE_S = 1.0  # of signal that offsets are taken from
 FIRST_CENTRED_S = 0.5
 DRIFT_LANES = 0.5  # a baseline further away from its lane is brought back
-
-
-class _Source:
-    """A stream that can be shown: what it is, and its last seconds."""
-
-    def __init__(self, described: Described) -> None:
-        self.described = described
-        self.history = History(len(described.labels), described.sfreq)
-        units = set(described.units)
-        self.unit = units.pop() if len(units) == 1 else ""
-        self.montages = montages(described.labels, self.unit in ("uV", ""))
-
-    def is_like(self, described: Described) -> bool:
-        """Return whether a stream continues this one: what is kept of it can stay."""
-        mine = self.described
-        return (described.labels, described.units, described.sfreq) == (mine.labels, mine.units, mine.sfreq)
 
 
 class TracePanel:
@@ -54,10 +37,10 @@ class TracePanel:
         self.generation = 0
         """Grows when `image` is another array, or `names` are others."""
         self.span_s = span_s
-        self.scale = SCALES["uV"]
-        """Height of a lane, in units of the signal."""
+        self.scale = SCALES[ELECTRIC]
+        """Height of a lane, in the first unit of the signal."""
         self.source, self.montage = "", PUBLISHED
-        self._sources: dict[str, _Source] = {}
+        self._sources: dict[str, ShownSignal] = {}
         self._bad: Mapping[str, str] = {}
         self._doubtful: frozenset[str] = frozenset()
         self.doubtful: frozenset[str] = frozenset()
@@ -67,6 +50,7 @@ class TracePanel:
         self._image.clear(self._colours.background)
         self._raster: MinMaxRaster | None = None
         self._offsets = np.zeros(0, np.float32)
+        self._ratios = np.ones(0, np.float32)  # of each trace's unit
         self._centred_s = math.nan
         self._painted_generation = 0
         self._held_s = math.nan
@@ -101,8 +85,12 @@ class TracePanel:
 
     @property
     def unit(self) -> str:
-        """Unit of the signal; empty if there is none, or several."""
+        """First unit of the signal; empty if there is none."""
         return self._shown.unit if self.source else ""
+
+    def amounts(self, value: float) -> tuple[tuple[float, str], ...]:
+        """Return what a value in the first unit stands for in each unit of the signal, as lanes show it."""
+        return tuple((value * ratio, unit) for unit, ratio in self._shown.ratios.items()) if self.source else ()
 
     @property
     def sfreq(self) -> float:
@@ -185,10 +173,10 @@ class TracePanel:
         """
         if source not in self._sources:
             raise SpecError(f"Traces can show {' or '.join(self.sources) or 'no signal yet'}, got {source!r}.")
-        scale_before = SCALES.get(self.unit, SCALES["uV"])
+        before = self._shown.usual_scale if self.source else SCALES[ELECTRIC]
         self.source = source
-        if (scale := SCALES.get(self.unit, SCALES["uV"])) != scale_before:
-            self.scale = scale
+        if self._shown.usual_scale != before:
+            self.scale = self._shown.usual_scale
         if self.montage not in self._shown.montages:
             self.montage = PUBLISHED
         self._renew()
@@ -248,7 +236,7 @@ class TracePanel:
         known = self._sources.get(source)
         if known is not None and known.is_like(described):
             return
-        self._sources[source] = _Source(described)
+        self._sources[source] = ShownSignal(described)
         if source == self.source or source == FILTERED or not self.source:
             self.choose_source(source)
 
@@ -290,13 +278,13 @@ class TracePanel:
             self._repaint()
         if self.source == RAW:
             self._follow()
-        lanes = Lanes(self.image.shape[0], self.scale, self._offsets)
+        lanes = Lanes(self.image.shape[0], self.scale * self._ratios, self._offsets)
         return self._image.paint(self._raster, lanes, self._trace_colours, self._colours.background) > 0
 
     # --- inside -----------------------------------------------------------------------------------------------------
 
     @property
-    def _shown(self) -> _Source:
+    def _shown(self) -> ShownSignal:
         return self._sources[self.source]
 
     @property
@@ -341,6 +329,7 @@ class TracePanel:
         if not self.source:
             self._image.clear(self._colours.background)
             return
+        self._ratios = self._shown.trace_ratios(self._montage)
         self._raster = MinMaxRaster(len(self.names), self.image.shape[1], self.span_s, self.sfreq)
         shown = round(1.1 * self.span_s * self.sfreq) + 2 if self.sfreq else len(self._shown.history)
         history = self._shown.history
@@ -377,5 +366,5 @@ class TracePanel:
         due = len(self._shown.history) >= FIRST_CENTRED_S * self.sfreq and math.isnan(self._centred_s)
         if due or self.newest_s - self._centred_s >= self.span_s:
             self._centred_s = self.newest_s
-            if (np.abs(self._middles() - self._offsets) > DRIFT_LANES * self.scale).any():
+            if (np.abs(self._middles() - self._offsets) > DRIFT_LANES * self.scale * self._ratios).any():
                 self.recentre()

@@ -64,6 +64,15 @@ def test_a_montage_subtracts():
     assert list(montages(LABELS, electric=False)) == ["as published"]
 
 
+def test_many_channels_come_in_pages():
+    labels = tuple(f"MEG {i:04d}" for i in range(306))
+    pages = dict(list(montages(labels, electric=False).items())[1:])
+    assert list(pages)[::6] == ["channels 1–48", "channels 289–306"]
+    assert sum((page.names for page in pages.values()), ()) == labels
+    np.testing.assert_array_equal(pages["channels 49–96"].apply(np.arange(306.0)[:, None])[:, 0], np.arange(48, 96))
+    assert len(montages(labels[:64], electric=False)) == 1
+
+
 @pytest.mark.parametrize(
     ("labels", "order"),
     [
@@ -152,6 +161,23 @@ def test_another_size_span_or_source_begins_another_image():
     assert (panel.source, panel.sources) == ("filtered", ("filtered", "raw"))
     panel.choose_source("raw")
     assert (panel.names, panel.unit, panel.scale) == (("A", "B"), "fT", 3000.0)
+
+
+def test_sensors_of_several_units_fill_their_lanes_alike():
+    """As of a helmet: magnetometers in fT, gradiometers in fT/cm; both of their usual height."""
+    panel = TracePanel(100, 80)
+    labels, units = ("MEG 1", "MEG 2"), ("fT", "fT/cm")
+    panel.connect("filtered", Described("helmet", "MEG", labels, units, ("", ""), SFREQ))
+    assert panel.montages == ("as published",)
+    assert panel.scale == 3000.0
+    assert panel.amounts(1000.0) == ((1000.0, "fT"), (100.0, "fT/cm"))
+    data = np.zeros((2, 1000), np.float32)
+    data[:, 500] = (1500, 150)
+    panel.push("filtered", data, STAMPS[:1000])
+    panel.paint()
+    rows = [np.flatnonzero((half != TraceColours().background).any(axis=1)) for half in np.split(panel.image, 2)]
+    assert abs(int(rows[0].min()) - int(rows[1].min())) <= 1
+    assert rows[0].max() - rows[0].min() == pytest.approx(20, abs=1)
 
 
 def test_a_stream_that_comes_again_with_other_channels_is_shown():

@@ -167,6 +167,7 @@ class ProbabilityView(QWidget):
             line.label.anchors = [side, side]
             line.label.updatePosition()
         self._shade([(start + self._wall_s, stop + self._wall_s) for start, stop in curves.alarms])
+        self.plot.getPlotItem().getAxis("bottom").setStyle(showValues=bool(times.size))  # no time is known before
         if times.size:
             newest = float(np.nanmax(times))
             self.plot.setXRange(newest - self.span_s, newest, padding=0)

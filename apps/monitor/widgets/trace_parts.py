@@ -34,6 +34,7 @@ NEAR_PX = 6
 TICK_ROOM_PX = 110
 STEPS_S = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 15.0, 30.0)
 UNITS = {"uV": "µV"}
+MOST_UNITS = 3
 DOUBTFUL = "doubtful: the last second broke a limit of signal quality"
 
 
@@ -254,8 +255,7 @@ class TraceCanvas(QWidget):
         value, height = self.bar()
         if not 0 < height < self.height() - 16:
             return
-        unit = UNITS.get(self._panel.unit, self._panel.unit)
-        text = f"{value:g} {unit}".strip()
+        text = amount(self._panel, value)
         width = painter.fontMetrics().horizontalAdvance(text)
         plate = QRectF(
             self.width() - width - 34, self.height() - max(height, 20) - 16, width + 28, max(height, 20) + 10
@@ -343,6 +343,12 @@ class TimeAxis(QWidget):
 def _title(mark: Mark) -> str:
     """Return what stands beside a mark: what an annotation says, else its kind."""
     return mark.text if mark.kind == "annotation" and mark.text else mark.kind.replace("_", " ")
+
+
+def amount(panel: TracePanel, value: float) -> str:
+    """Return a height in every unit of the signal: ``100 µV``, ``3000 fT · 300 fT/cm``."""
+    texts = [f"{number:g} {UNITS.get(unit, unit)}".rstrip() for number, unit in panel.amounts(value)]
+    return " · ".join(texts[:MOST_UNITS]) or f"{value:g}"
 
 
 def nice(value: float) -> float:

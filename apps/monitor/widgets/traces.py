@@ -14,7 +14,7 @@ from apps.monitor.snapshot import Mark
 from apps.monitor.theme import Theme
 from apps.monitor.traces import TracePanel
 from apps.monitor.widgets.labels import as_panel, named_box, plain_label, set_text
-from apps.monitor.widgets.trace_parts import UNITS, TimeAxis, TraceCanvas, TraceNames, stepped
+from apps.monitor.widgets.trace_parts import TimeAxis, TraceCanvas, TraceNames, amount, stepped
 
 SPANS_S = (1.0, 2.0, 5.0, 10.0, 20.0, 30.0, 60.0)
 SCALES = tuple(step * 10.0**power for power in range(-1, 6) for step in (1, 2, 5))
@@ -188,8 +188,7 @@ class TraceView(QWidget):
                 box.addItems(list(items))
             box.setCurrentText(chosen)
             box.setEnabled(len(items) > 1)
-        unit = UNITS.get(self.panel.unit, self.panel.unit)
-        set_text(self.gain, f"{self.panel.scale:g} {unit}".rstrip() + " / lane")
+        set_text(self.gain, f"{amount(self.panel, self.panel.scale)} / lane")
 
 
 def _after(items: Iterable[str], item: str) -> str:
