@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import average_precision_score, roc_auc_score
 
+from apps.train import main
 from offline.datasets.base import Dataset
 from offline.metrics import compare, figure_levels, summary, trivial_baselines
 from offline.people import pooled
@@ -102,6 +103,17 @@ def test_figures_are_told_in_words(patients):
     for word in ("3 folds of subjects", "AUROC", "reliability of 12 people", "mean p of loud", "prior of the others"):
         assert word in page, word
     assert "<other>" not in page
+
+
+def test_tuning_tells_the_figures_of_its_choices(patients, monkeypatch, capsys):
+    scores = summary(patients, scored_folds(patients, 2.0), 0)
+    tuned = {"scores": scores, "choices": [{"fold": "sub-01", "values": {"dropout": 0.25}}]}
+    monkeypatch.setattr("offline.tune.tune", lambda *_: tuned)
+    assert main(["tune", "--task", "toy", "--model", "eegnet", "--out", "out"]) == 0
+    said = capsys.readouterr().out.splitlines()
+    assert said[0] == "without sub-01: dropout 0.25"
+    assert said[1:-1] == figure_lines(scores)
+    assert said[-1].startswith("accuracy, nested: 0.")
 
 
 def test_figures_that_are_not_there_are_a_dash():

@@ -47,6 +47,7 @@ def test_trials_never_meet_the_scored_people(toy, tmp_path):
     assert (steps[-1].done, steps[-1].total) == (steps[-1].total, steps[-1].done)
     assert [choice["fold"] for choice in tuned["choices"]] == ["sub-01", "sub-02", "sub-03", "sub-04"]
     assert all(len(choice["tried"]) == 3 for choice in tuned["choices"])
+    assert tuned["scores"]["figures"]["stretches"]["n"] == 4 * 8
     folds = list((tmp_path / "out" / "inner").rglob("*.json"))
     assert len(folds) == 12
     for path in folds:
