@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["Epoch", "LoopSettings", "Trained", "logits_along", "logits_of", "train_network"]
 
 N_VALIDATION_WINDOWS = 4
-"""Windows of each validation stretch: one alone makes the curve too coarse to stop by."""
+"""Windows of each validation stretch that holds more than one: one alone makes the curve too coarse to stop by."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,13 +187,14 @@ def _judged(learner: Learner, index: int, train_loss: float, checks: _Checks | N
 def _checks(validation: WindowSet, n_classes: int, settings: LoopSettings) -> _Checks:
     every = np.arange(len(validation))
     reach = validation.last - validation.first
-    starts = [validation.first + reach * k // (N_VALIDATION_WINDOWS - 1) for k in range(N_VALIDATION_WINDOWS)]
+    n = N_VALIDATION_WINDOWS if reach.any() else 1
+    starts = [validation.first + reach * k // max(1, n - 1) for k in range(n)]
     wanted = targets(validation, n_classes, settings)
     return _Checks(
         np.concatenate([validation.cut(every, start) for start in starts]),
-        np.tile(validation.labels, N_VALIDATION_WINDOWS),
-        torch.from_numpy(np.tile(wanted.distributions, (N_VALIDATION_WINDOWS, 1))),
-        torch.from_numpy(np.tile(wanted.weights, N_VALIDATION_WINDOWS)),
+        np.tile(validation.labels, n),
+        torch.from_numpy(np.tile(wanted.distributions, (n, 1))),
+        torch.from_numpy(np.tile(wanted.weights, n)),
         LossSpec(settings.loss, 0.0, settings.focal_gamma),
     )
 
