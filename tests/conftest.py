@@ -56,6 +56,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         file = item.path.relative_to(ROOT)
         item.add_marker(pytest.mark.xdist_group(str(file.parent if file.parent.name == "chaos" else file)))
+    items.sort(key=lambda item: item.path.parent.name != "real")  # they take longest and mostly wait
 
 
 @pytest.fixture(scope="session")

@@ -12,6 +12,7 @@ from scipy.signal import butter, iirnotch, sosfilt, sosfilt_zi, tf2sos
 from bci.chunk import Signal
 from bci.errors import SignalError, SpecError
 from bci.stages.base import RESIDUAL_ENERGY, Stage
+from bci.stages.sections import filter_sections
 
 MAX_ORDER = 20
 """Above it, rounding decides what a Butterworth filter does."""
@@ -161,7 +162,7 @@ class SosFilter(Stage):
     def __init__(self, sos: np.ndarray, signal: Signal) -> None:
         _check_settling(sos, signal.sfreq)
         self._sos = np.ascontiguousarray(sos)
-        self._zi_unit = sosfilt_zi(sos).reshape(len(sos), *[1] * len(signal.shape), 2)
+        self._zi_unit = sosfilt_zi(sos)
         super().__init__(signal, signal)
 
     def reset(self) -> None:
@@ -172,8 +173,8 @@ class SosFilter(Stage):
         if x.shape[-1] == 0:
             return x
         if self._zi is None:  # the first sample, not the chunk mean: chunk sizes must not matter
-            self._zi = self._zi_unit * x[None, ..., :1]
-        y, self._zi = sosfilt(self._sos, x, axis=-1, zi=self._zi)
+            self._zi = self._zi_unit * x[..., :1, None]
+        y, self._zi = filter_sections(self._sos, x, self._zi)
         return y
 
     def delay_s(self, hz: float) -> float:
