@@ -22,8 +22,11 @@ TANGENT_WEIGHT = 0.1
 """Spread of the tangent block beside 1 for the correlations: 300 tangent numbers carry less than 12 correlations."""
 INVERSE_PENALTY = 1.0
 """For blocks that are scaled as a whole."""
-BAND_INVERSE_PENALTY = 1e-3
-"""For hundreds of features that each have the spread 1, from few people with many alike windows each."""
+BAND_INVERSE_PENALTY = 1.12
+"""For features that each have the spread 1: divided by the number of windows, so that it is a share of the mean loss.
+
+Hundreds of features stand against few people, whose windows are alike: 1e-3 of a sum over 1120 windows.
+"""
 BATCH = 64
 
 
@@ -77,7 +80,7 @@ def fit_baseline(network: nn.Module, train: WindowSet, balance: Balance = "none"
         features = torch.cat([model.features(part) for part in windows]).numpy()
     mean = features.mean(axis=0)
     scale = _scale(network, features)
-    penalty = INVERSE_PENALTY if isinstance(network, TangentCcaClassifier) else BAND_INVERSE_PENALTY
+    penalty = INVERSE_PENALTY if isinstance(network, TangentCcaClassifier) else BAND_INVERSE_PENALTY / len(train)
     regression = LogisticRegression(C=penalty, max_iter=2000, class_weight="balanced" if balance == "classes" else None)
     regression.fit(((features - mean) / scale)[rows], labels, sample_weight=shares[rows, labels])
     coef, intercept = np.zeros(model.head.weight.shape), np.full(len(model.head.bias), -1e3)

@@ -163,9 +163,11 @@ def trivial_baselines(dataset: Dataset, results: Sequence[FoldResult], seed: int
 
 
 def _prior(sessions: Sequence[Session], n_classes: int) -> np.ndarray:
+    """Return how frequent classes are, with one stretch more of each: none is impossible because few were seen."""
     stretches = [stretch for session in sessions for stretch in session.stretches]
     votes = np.array([(0.0,) * n_classes if stretch.votes is None else stretch.votes for stretch in stretches])
-    return distributions(np.array([stretch.label for stretch in stretches]), votes, n_classes).mean(axis=0)
+    targets = distributions(np.array([stretch.label for stretch in stretches]), votes, n_classes)
+    return (targets.sum(axis=0) + 1) / (len(targets) + n_classes)
 
 
 def _by_position(dataset: Dataset, fold: FoldResult) -> list[bool]:
