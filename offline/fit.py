@@ -11,8 +11,8 @@ from bci.pipeline import PipelineSpec
 from bci.stages.scale import RobustScale
 from offline.datasets.base import Session
 
-MOST_VALUES = 1 << 27
-"""Values that a stage is fitted to, 1 GiB in float64."""
+MOST_VALUES = 1 << 26
+"""Values that a stage is fitted to: half a GiB in float64, of which the fit takes a few times as much."""
 
 
 def fit_stages(spec: PipelineSpec, sessions: Sequence[Session]) -> PipelineSpec:
@@ -45,7 +45,7 @@ def thinned(sessions: Sequence[Session], most_values: int = MOST_VALUES) -> tupl
     ----------
     sessions : sequence of Session
         In any order; always the same of them are taken.
-    most_values : int, default=2**27
+    most_values : int, default=2**26
         Samples times channels.
     """
     n_values = sum(session.n_samples * session.signal.n_channels for session in sessions)

@@ -46,7 +46,7 @@ _FILES = {
     "eeg": ("{}_fold_{}.npy",),
 }
 _PARTS = ("DATA", "LABELS", "PATIENTS")
-_SUBJECT = re.compile(r"[\w.-]{1,64}", re.ASCII)
+SUBJECT = re.compile(r"[\w.-]{1,64}", re.ASCII)
 
 
 def load(folder: Path, images: str) -> Examples:
@@ -205,7 +205,7 @@ def _fold(
         if label not in range(len(CLASSES)):
             reason = f"{paths[1].name}, row {row}: a label must be 0, 1 or 2, got {printable(repr(label))}."
             problems.append(Problem(paths[1], reason))
-        elif not _SUBJECT.fullmatch(name):
+        elif not SUBJECT.fullmatch(name):
             reason = f"{paths[2].name}, row {row}: a patient must have a plain name, got {printable(repr(name))}."
             problems.append(Problem(paths[2], reason))
         else:

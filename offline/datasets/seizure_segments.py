@@ -21,7 +21,7 @@ from bci.errors import RecordingError
 from bci.texts import printable
 from offline.datasets.base import Dataset, Problem, Session, Stretch
 from offline.datasets.plain_pickle import load_plain
-from offline.datasets.seizure_images import CLASSES
+from offline.datasets.seizure_images import CLASSES, SUBJECT
 from offline.datasets.unpacked import unpacked
 
 SFREQ = 256.0
@@ -43,8 +43,8 @@ def load(folder: Path) -> Dataset:
     Returns
     -------
     dataset : Dataset
-        One session per segment, with one stretch. Rows with labels outside the classes, or samples that are not
-        finite, are listed as problems.
+        One session per segment, with one stretch. Rows with labels outside the classes, samples that are not finite or
+        patients whose names cannot name files are listed as problems.
 
     Raises
     ------
@@ -69,11 +69,14 @@ def load(folder: Path) -> Dataset:
         if label not in range(len(CLASSES)) or isinstance(label, str):
             reason = f"labels.pkl, row {row}: a label must be 0, 1 or 2, got {printable(repr(label))}."
             problems.append(Problem(folder / "labels.pkl", reason))
+        elif not SUBJECT.fullmatch(_name(patient)):  # it names files
+            reason = f"patients.pkl, row {row}: a patient must have a plain name, got {printable(repr(patient))}."
+            problems.append(Problem(folder / "patients.pkl", reason))
         elif not np.isfinite(data[row]).all():
             reason = f"data.pkl, row {row}: a segment must hold finite samples, it does not."
             problems.append(Problem(folder / "data.pkl", reason))
         else:
-            sessions.append(_session(folder, data, row, int(label), printable(_name(patient))))
+            sessions.append(_session(folder, data, row, int(label), _name(patient)))
     if not sessions:
         raise RecordingError(
             f"The task seizure-segments needs at least one usable row, got none of {len(data)}. First: "

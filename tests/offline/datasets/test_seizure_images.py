@@ -259,6 +259,10 @@ def _nan(x):
 SEGMENT_ROWS = {
     "label": ({"labels": [0, 5, 1]}, r"labels\.pkl, row 1: a label must be 0, 1 or 2, got 5"),
     "word": ({"labels": [0, "1", 1]}, r"labels\.pkl, row 1: a label must be 0, 1 or 2, got '1'"),
+    "patient": (
+        {"patients": ["4", "../x", "7"]},
+        r"patients\.pkl, row 1: a patient must have a plain name, got '\.\./x'",
+    ),
     "finite": ({"data": _nan(np.zeros((3, 20, 5120)))}, r"data\.pkl, row 1: a segment must hold finite samples"),
 }
 
