@@ -240,8 +240,8 @@ class MonitorWindow(QMainWindow):
         self.setWindowState(self.windowState() ^ Qt.WindowState.WindowFullScreen)
 
     def leave(self) -> None:
-        """Close."""
-        self.close()
+        """Close once what is being drawn is done: a signal can come in the middle of it."""
+        QTimer.singleShot(0, self.close)
 
     # --- Qt's own ---------------------------------------------------------------------------------------------------
 
