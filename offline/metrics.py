@@ -80,8 +80,8 @@ def figure_levels(runs: Sequence[Predictions], classes: Sequence[str], seed: int
     Returns
     -------
     levels : dict
-        ``stretches``, ``people`` (one prediction for each person, the mean of all; None unless every person has one
-        label and not all the same) as `offline.people.figures` returns them, and ``over`` in words.
+        ``stretches``, ``people`` (one prediction for each person, see `offline.people.by_person`; None without) as
+        `offline.people.figures` returns them, and ``over`` in words.
     """
     n_people, n = len(runs[0].people), n_draws(runs[0])
     people = [each for rows in runs if (each := by_person(rows)) is not None]

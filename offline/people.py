@@ -117,8 +117,13 @@ def arranged(scored: Sequence[Scored], labels: Sequence[int], probabilities: np.
 
 
 def by_person(rows: Predictions) -> Predictions | None:
-    """Return one prediction for each person, the mean of all; None if a person has several labels, or all have one."""
+    """Return one prediction for each person, the mean of theirs.
+
+    None if that says nothing new: a person has several labels, all people have the same, or each has one row anyway.
+    """
     people, person = rows.people, rows.person
+    if len(people) == len(rows.labels):
+        return None
     shares = np.eye(rows.targets.shape[1])[rows.labels]
     labels = _person_means(shares, person)
     if (labels.max(axis=1) < 1).any() or len(set(labels.argmax(axis=1))) < 2:

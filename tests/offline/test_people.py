@@ -67,6 +67,7 @@ def test_people_with_several_labels_or_all_the_same_get_none():
     rows = people(4, 4, 1.0, 0.0)
     assert by_person(replace(rows, labels=np.arange(16) % 2)) is None
     assert by_person(replace(rows, labels=np.zeros(16, dtype=np.int64))) is None
+    assert by_person(people(4, 1, 1.0, 0.0)) is None, "one row each"
 
 
 def test_every_figure_has_a_value_inside_its_interval():
