@@ -14,7 +14,13 @@ FIND_S = 10.0
 SILENT_S = 4.0  # a status comes every second
 PATIENCE_S = 5.0  # with the window, as in bci.health
 CONNECTED, LOOKING, GONE = "connected", "looking", "its sender has gone away."
+RESETS = ("loop", "seek", "clock_jump")
 WORDS = {state: state.name.lower() for state in State}
+
+
+def is_reset(kind: str, fields: Mapping[str, Any]) -> bool:
+    """Return whether the pipeline begins anew with an event: what was decided before says nothing of now."""
+    return kind in RESETS or (kind == "gap" and fields.get("filled") is not True)
 
 
 class AlarmState:
@@ -85,6 +91,8 @@ class AlarmState:
             self._unmuted_s = received_s + seconds
         elif kind == "unmuted":
             self._flags = {**self._flags, "muted": False}
+        if is_reset(kind, fields) and self._code in (State.OK, State.WARNING):  # an alarm is held
+            self._code, self._code_since_s = State.SETTLING, received_s
         if not self._flags.get("on", False):
             self._onset_s = math.nan
         elif math.isnan(self._onset_s):

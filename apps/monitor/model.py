@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from apps.monitor.alarm_state import CONNECTED, LOOKING, AlarmState
+from apps.monitor.alarm_state import CONNECTED, LOOKING, AlarmState, is_reset
 from apps.monitor.described import ROLES, Described
 from apps.monitor.event_list import EventList, event_text
 from apps.monitor.fields import number, said_number, text, texts
@@ -28,7 +28,6 @@ MAX_EVENT_CHARS = 65_536
 MAX_MARKS = 200
 MAX_BAD = 1024
 MARKED = ("alarm_on", "alarm_off", "fault", "gap", "lost", "recovered", "clock_jump", "loop", "seek")
-RESETS = ("loop", "seek", "clock_jump")
 UNREADABLE = "unreadable"
 PLAIN_CHANNELS = 3  # quality, state, compute_ms
 MAX_CLASSES = 256
@@ -193,7 +192,7 @@ class MonitorModel:
     def _happen(self, kind: str, time_s: float, fields: Mapping[str, Any]) -> None:
         if kind in ("alarm_on", "alarm_off"):
             self._probabilities.alarm(kind == "alarm_on", time_s)
-        if kind in RESETS or (kind == "gap" and fields.get("filled") is not True):
+        if is_reset(kind, fields):
             self._probabilities.restart(time_s)
         if kind == "bad_channel" and (channel := text(fields, "channel")):
             bad = {name: why for name, why in self._bad.items() if name != channel}

@@ -358,3 +358,19 @@ def test_a_session_with_other_classes_begins_anew():
     snapshot = model.snapshot(clock.now_s)
     assert snapshot.session.classes == ("a", "b", "c")
     assert snapshot.curves.raw.shape == (3, 0)
+
+
+@pytest.mark.parametrize(
+    ("kind", "fields"), [("seek", {}), ("loop", {}), ("gap", {"filled": False}), ("clock_jump", {})]
+)
+def test_a_pipeline_that_begins_anew_settles_until_it_decides_again(kind, fields):
+    clock = Clock()
+    model = running(clock)
+    predict(model, clock)
+    say(model, clock, "gap", filled=True)
+    assert shown(model, clock).state == "ok"
+    say(model, clock, kind, **fields)
+    assert shown(model, clock).state == "settling"
+    predict(model, clock, p=0.9, state=3)
+    say(model, clock, kind, **fields)
+    assert shown(model, clock).state == "alarm"
