@@ -20,7 +20,15 @@ from offline.oof import read_run
 from offline.prepare import outer_splits
 from offline.recipes import RECIPES
 from offline.splits import archive_folds
-from tests.offline.datasets.image_layout import PLAIN, UPPER, made_fold, write_folds, write_matlab, write_segments
+from tests.offline.datasets.image_layout import (
+    LOWER,
+    PLAIN,
+    UPPER,
+    made_fold,
+    write_folds,
+    write_matlab,
+    write_segments,
+)
 
 SHAPE = (16, 24, 3)
 MEL = "seizure-images-mel"
@@ -77,6 +85,29 @@ def test_a_run_scores_each_fold_of_the_archive(images, capsys):
     assert "Not checked: whether images were scaled" in Path("out/report.html").read_text()
     assert len(read_run(Path("out")).rows) == 24
     assert run("--model", "mel_cnn", "--epochs", "2") == 0, "the same command takes it over"
+
+
+@pytest.mark.parametrize(
+    ("images", "names", "word"),
+    [
+        ("cwt", UPPER, "CWT"),
+        ("stft", UPPER, "STFT"),
+        ("mel", LOWER, "mel"),
+        ("cwt", LOWER, "cwt"),
+        ("stft", LOWER, "stft"),
+        ("eeg", PLAIN, ""),
+        ("matlab", None, ""),
+    ],
+)
+def test_every_layout_runs(tmp_path, images, names, word):
+    folds = {k: made_fold(k, (16, 16, 20), np.float16) for k in range(1, 4)}
+    if names is None:
+        write_matlab(tmp_path / "images", [(data.astype(np.float32), *more) for data, *more in folds.values()])
+    else:
+        write_folds(tmp_path / "images", names, word, folds)
+    words = ["run", "--task", f"seizure-images-{images}", "--data", "images", "--out", "out", "--model", "mel_cnn"]
+    assert main([*words, "--epochs", "1", "--batch-size", "4"]) == 0
+    assert len(read_run(Path("out")).rows) == 18
 
 
 def test_what_a_network_sees_is_the_image(images):
