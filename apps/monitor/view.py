@@ -210,6 +210,15 @@ class MonitorWindow(QMainWindow):
         first = next((w for w in inside.findChildren(QWidget) if w.focusPolicy() & Qt.FocusPolicy.TabFocus), inside)
         first.setFocus(Qt.FocusReason.ShortcutFocusReason)
 
+    def turn_to_panel(self, name: str) -> None:
+        """Show a panel, and give it the focus; close the one that has it."""
+        dock, now = self.docks[name], QApplication.focusWidget()
+        if now is not None and dock.isVisible() and dock.isAncestorOf(now):
+            self.traces.setFocus(Qt.FocusReason.ShortcutFocusReason)
+            dock.close()
+        else:
+            self.focus_panel(name)
+
     def next_panel(self) -> None:
         """Give the focus to the next panel that is shown."""
         names = [name for name, dock in self.docks.items() if dock.isVisible()]
@@ -320,7 +329,7 @@ class MonitorWindow(QMainWindow):
             "next_panel": self.next_panel,
             "help": self.show_keys,
         }
-        does |= {f"show_{name}": functools.partial(self.focus_panel, name) for name in TITLES}
+        does |= {f"show_{name}": functools.partial(self.turn_to_panel, name) for name in TITLES}
         menus: dict[str, QMenu] = {}
         actions = {}
         for key in KEYS:

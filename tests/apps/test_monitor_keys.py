@@ -330,6 +330,24 @@ def test_panels_can_be_closed_and_come_back_by_key(window):
     assert not window.probabilities.isVisible()
     press(window, "Ctrl+2")
     assert window.probabilities.isVisible()
+    press(window, "Ctrl+2")
+    assert not window.probabilities.isVisible()
+    press(window, "Ctrl+2")
+    press(window, "Ctrl+1")
+    assert window.probabilities.isVisible()
+
+
+def test_every_action_is_in_a_menu_that_the_mouse_opens(window):
+    bar = window.menuBar()
+    menus = {action.text().replace("&", ""): action for action in bar.actions()}
+    listed = [action for menu in menus.values() for action in menu.menu().actions()]
+    assert listed == list(window.actions_by_name.values())
+    QTest.mouseClick(bar, Qt.MouseButton.LeftButton, pos=bar.actionGeometry(menus["View"]).center())
+    menu = menus["View"].menu()
+    assert menu.isVisible()
+    place = menu.actionGeometry(window.actions_by_name["theme"]).center()
+    QTest.mouseClick(menu, Qt.MouseButton.LeftButton, pos=place)
+    assert window.theme.name == "light"
 
 
 def test_tool_tips_follow_the_mouse(window, scene, qapp):
