@@ -20,6 +20,6 @@ def run(args: argparse.Namespace) -> int:
     for task, row in (TASKS | EXAMPLES).items():
         print(f"{task}: {row.line}")
         for model, plan in RECIPES.get(task, {}).items():
-            print(f"  {model:<14}{plan.line}")
+            print(f"  {model:<24}{plan.line}")
     print(f"augmentations: {', '.join(AUGMENTATIONS)}")
     return 0
