@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Protocol
 
@@ -17,6 +18,9 @@ MAX_FFT = 1 << 20
 
 BLOCK_VALUES = 1 << 16
 """Samples of frames that are transformed at once: half a MiB, so that each step finds the one before in the cache."""
+
+N_THREADS = 2
+"""Threads that share more frames than one block holds, as of a recording; they would idle on what arrives live."""
 
 
 class FrameSpec(Protocol):
@@ -103,9 +107,16 @@ class SpectrumStage(Stage):
         elif n_frames:
             frames = sliding_window_view(joined[:, self._skip :], spec.win_length, axis=-1)[:, :: spec.hop_length]
             n_block = max(1, BLOCK_VALUES // (len(x) * spec.win_length))
-            for start in range(0, n_frames, n_block):
-                stop = min(start + n_block, n_frames)
-                features[..., start:stop] = self._features(frames[:, start:stop])
+            pieces = [slice(start, start + n_block) for start in range(0, n_frames, n_block)]
+
+            def fill(piece: slice) -> None:
+                features[..., piece] = self._features(frames[:, piece])
+
+            if len(pieces) == 1:
+                fill(pieces[0])
+            else:
+                with ThreadPoolExecutor(N_THREADS, "frames") as threads:
+                    list(threads.map(fill, pieces))
         used = self._skip + n_frames * spec.hop_length
         self._tail = joined[:, used:].copy()
         self._skip = max(0, used - joined.shape[-1])
