@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import importlib.util
 import math
+import shutil
 import sys
 import threading
 import time
@@ -52,6 +53,7 @@ def wait_for(condition):
         (["--stream", "x", "--replay-control", "70000"], "--replay-control needs a port from 1 to 65535, got 70000"),
         (["--stream", "x", "--screenshot", "/nowhere/a.png"], "--screenshot needs a file in a folder that can be"),
         (["--theme", "pink"], "invalid choice: 'pink'"),
+        (["--bundles", "/nowhere"], "--bundles needs a folder, got /nowhere."),
     ],
 )
 def test_wrong_options_are_one_line(argv, message, capsys):
@@ -208,7 +210,10 @@ def test_a_bundle_that_is_damaged_says_so(tmp_path):
     (tmp_path / "broken").mkdir()
     (tmp_path / "broken" / "manifest.json").write_text("{}")
     (tmp_path / "no bundle").mkdir()
-    damaged = find_bundles((tmp_path, tmp_path / "gone"))[-1]
+    shutil.copytree(SHIPPED / "seizure-demo", tmp_path / "a run" / "bundle")
+    *_, damaged, trained = find_bundles((tmp_path, tmp_path / "gone"))
+    assert (trained.name, trained.path) == ("seizure-demo", tmp_path / "a run" / "bundle")
+    assert fits(stream(), trained) == ""
     assert (damaged.name, damaged.signal) == ("broken", None)
     assert damaged.text.startswith("cannot be used: ")
     assert fits(stream(), damaged) == damaged.text
