@@ -50,12 +50,14 @@ def _small(
     )
 
 
-def _bands(architecture: str, line: str, bands: tuple[tuple[float, float], ...], reference_hz: float) -> Recipe:
-    """Return the recipe of a regression on features of band-passed signals, with the headset's own reference."""
+def _bands(
+    architecture: str, line: str, bands: tuple[tuple[float, float], ...], reference_hz: float, *before: StageSpec
+) -> Recipe:
+    """Return the recipe of a regression on features of band-passed signals, with the recording's own reference."""
     return Recipe(
         architecture,
         line,
-        (FilterBank(bands),),
+        (*before, FilterBank(bands)),
         reference_hz,
         arguments={"n_bands": len(bands)},
         fit="baseline",
@@ -116,8 +118,15 @@ EPOC: dict[str, Recipe] = {
 }
 """Epilepsy or control, for each person. `timm_backbone` needs a package of its own."""
 
-_ECOG = (Notch(60.0), Bandpass(1.0, 100.0), Resample(256.0), RobustScale(), Clip(10.0))
+# below and above the hum that separates some recordings
+_ECOG_BANDS = ((1.0, 4.0), (4.0, 8.0), (8.0, 13.0), (13.0, 30.0), (30.0, 55.0), (65.0, 100.0))
+_HUM = Notch(60.0)
+_ECOG = (_HUM, Bandpass(1.0, 100.0), Resample(256.0), RobustScale(), Clip(10.0))
 
 ECOG: dict[str, Recipe] = {
-    "eegnet": _small("eegnet", "EEGNet-8,2 on 1–100 Hz without mains hum", _ECOG),
+    "band_power": _bands("band_power", "logistic regression on log powers of six bands", _ECOG_BANDS, _ALPHA_HZ, _HUM),
+    # ten recordings: an epoch is one step or two of the optimiser
+    "eegnet": _small(
+        "eegnet", "EEGNet-8,2 on 1–100 Hz without mains hum", _ECOG, epochs=80, patience=80, learning_rate=3e-3
+    ),
 }
