@@ -127,6 +127,6 @@ ECOG: dict[str, Recipe] = {
     "band_power": _bands("band_power", "logistic regression on log powers of six bands", _ECOG_BANDS, _ALPHA_HZ, _HUM),
     # ten recordings: an epoch is one step or two of the optimiser
     "eegnet": _small(
-        "eegnet", "EEGNet-8,2 on 1–100 Hz without mains hum", _ECOG, epochs=80, patience=80, learning_rate=3e-3
+        "eegnet", "EEGNet-8,2 on 1–100 Hz without mains hum", _ECOG, epochs=30, patience=30, learning_rate=3e-3
     ),
 }
