@@ -18,6 +18,7 @@ ALL = "all channels"
 REGIONS = {"frontal": "f", "central": "c", "temporal": "t", "parietal": "p", "occipital": "o"}
 SHORTEST_S, LONGEST_S = 2.0, 60.0
 MIN_BREAK_S = 0.5
+MAX_PIXELS = 4 << 20
 BREAK_FRAMES = 2.5
 _MIDLINE_X = 0.05
 _LABEL = re.compile(r"(.*)@mel(\d+)")
@@ -60,6 +61,11 @@ class SpectrogramPanel:
     def choices(self) -> tuple[str, ...]:
         """What can be shown: all channels, regions, channels."""
         return tuple(self._groups)
+
+    @property
+    def shown_s(self) -> float:
+        """Time from the left to the right, in seconds: the span, where there is room for it."""
+        return self.image.shape[1] / self._rate if self._rate > 0 else self.span_s
 
     @property
     def head(self) -> int:
@@ -186,6 +192,7 @@ class SpectrogramPanel:
 
     def _clear(self) -> None:
         n_columns = max(2, round(self.span_s * self._rate)) if self._rate > 0 else 500
+        n_columns = min(n_columns, MAX_PIXELS // max(1, self.n_mels))  # a description can claim any rate
         self.image = np.full((max(1, self.n_mels), n_columns), self.background, np.uint32)
         self._stamps = np.full(n_columns, math.nan)
         self._n_columns = 0

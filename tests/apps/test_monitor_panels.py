@@ -279,6 +279,15 @@ def test_painting_piece_by_piece_is_painting_at_once():
     assert (whole.image == whole.background).all(axis=0).sum() == 14
 
 
+def test_no_rate_takes_more_memory_than_a_picture():
+    panel = SpectrogramPanel(span_s=60.0)
+    panel.connect(features(("F3", "C4"), n_mels=4, sfreq=1e9))
+    assert panel.image.nbytes <= 16 << 20
+    assert panel.shown_s < 0.01
+    panel.push(np.full((8, 50), 20.0), 1 + np.arange(50) / 1e9)
+    assert panel.paint()
+
+
 def test_the_range_follows_the_first_second_then_stays():
     panel = SpectrogramPanel(span_s=4.0)
     panel.connect(features(("F3",), n_mels=4))

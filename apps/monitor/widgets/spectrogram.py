@@ -102,7 +102,7 @@ class SpectrogramCanvas(QWidget):
         if not math.isfinite(column):
             return None
         right = (column + 1) / self._panel.image.shape[1] * self.width()
-        return max(0.0, right - (stop_s - start_s) / self._panel.span_s * self.width()), right
+        return max(0.0, right - (stop_s - start_s) / self._panel.shown_s * self.width()), right
 
     def paintEvent(self, event: QPaintEvent) -> None:
         """Copy the picture, and outline the window."""
