@@ -345,6 +345,11 @@ def test_every_action_is_in_a_menu_that_the_mouse_opens(window):
     QTest.mouseClick(bar, Qt.MouseButton.LeftButton, pos=bar.actionGeometry(menus["View"]).center())
     menu = menus["View"].menu()
     assert menu.isVisible()
+    listed = window.createPopupMenu().actions()  # on a right click on a title
+    panels = {action.text(): action for action in listed if not action.isSeparator()}
+    assert set(panels) == {dock.windowTitle() for dock in window.docks.values()}
+    panels["State"].trigger()
+    assert not window.state.isVisible()
     place = menu.actionGeometry(window.actions_by_name["theme"]).center()
     QTest.mouseClick(menu, Qt.MouseButton.LeftButton, pos=place)
     assert window.theme.name == "light"
