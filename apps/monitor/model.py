@@ -17,7 +17,7 @@ from apps.monitor.event_list import EventList, event_text
 from apps.monitor.fields import number, said_number, text, texts
 from apps.monitor.health_figures import HealthFigures
 from apps.monitor.maps import MapPanel
-from apps.monitor.probabilities import Probabilities
+from apps.monitor.probabilities import KEPT_S, MAX_KEPT, Probabilities
 from apps.monitor.snapshot import Mark, SessionPanel, Snapshot
 from apps.monitor.spectrogram import SpectrogramPanel
 from apps.monitor.traces import FILTERED, RAW, TracePanel
@@ -171,6 +171,10 @@ class MonitorModel:
             window=(newest_s - session.window_s / (session.speed or 1.0), newest_s),
             streams=dict(self._streams),
         )
+
+    def whole(self, now_s: float) -> Snapshot:
+        """Return a snapshot with every probability and alarm that is kept, for a table."""
+        return dataclasses.replace(self.snapshot(now_s), curves=self._probabilities.curves(KEPT_S, MAX_KEPT))
 
     def _begin(self, described: Described) -> None:
         """Begin with a session, also if the same one comes again."""

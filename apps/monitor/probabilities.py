@@ -78,12 +78,12 @@ class Probabilities:
             else:
                 self._alarms[-1][1] = stamp_s
 
-    def curves(self, span_s: float) -> Curves:
+    def curves(self, span_s: float, most: int = MAX_POINTS) -> Curves:
         """Return what there was within `span_s` before the newest; the same object while nothing has changed.
 
-        More than 2400 points are joined in pairs of the least and the greatest value of a stretch.
+        More than `most` points are joined in pairs of the least and the greatest value of a stretch.
         """
-        key = (float(self._version), span_s)
+        key = (float(self._version), span_s, most)
         if self._made is not None and self._made[0] == key:
             return self._made[1]
         n = min(self._n, MAX_KEPT)
@@ -93,8 +93,8 @@ class Probabilities:
         begin = newest - min(span_s, KEPT_S)
         shown = times >= begin
         times, rows = times[shown], self._rows[:, at[shown]]
-        if len(times) > MAX_POINTS:
-            times, rows = _joined(times, rows, MAX_POINTS // 2)
+        if len(times) > most:
+            times, rows = _joined(times, rows, most // 2)
         n_classes = len(self.classes)
         alarms = tuple(
             (max(on, begin), newest if math.isnan(off) else off)

@@ -190,7 +190,7 @@ class MonitorWindow(QMainWindow):
 
     def export(self) -> Path | None:
         """Write the summary as CSV, and the window beside it as PNG."""
-        table = self._written("summary", ".csv", lambda to: write_summary(to, self.snapshot))
+        table = self._written("summary", ".csv", lambda to: write_summary(to, self._model.whole(self._model.clock())))
         if table is not None and self.screenshot(table.with_suffix(".png")) is not None:
             self.say(f"Written: {table} and {table.with_suffix('.png').name}")
         return table

@@ -266,6 +266,22 @@ def test_the_summary_is_a_table_of_what_was_shown(tmp_path):
     assert list(tmp_path.iterdir()) == [path]
 
 
+def test_the_summary_has_all_that_is_kept_whatever_the_window_shows(tmp_path):
+    clock = Clock()
+    model = running(clock)
+    model.curve_span_s = 60.0
+    say(model, clock, "alarm_on", level=0.9, quality=1.0, last_sample=1, muted=False)
+    predict(model, clock, n=3)
+    say(model, clock, "alarm_off", level=0.1, quality=1.0, last_sample=2, reason="cleared")
+    predict(model, clock, n=3000)
+    path = tmp_path / "summary.csv"
+    write_summary(path, model.whole(clock.now_s))
+    rows = list(csv.DictReader(path.read_text(encoding="utf-8").splitlines()))
+    assert sum(row["section"] == "probability" for row in rows) == 2 * 3003
+    assert [row["name"] for row in rows if row["section"] == "alarm"] == ["begin", "end"]
+    assert model.snapshot(clock.now_s).curves.alarms == ()
+
+
 def test_a_summary_that_cannot_be_written_is_refused(tmp_path):
     with pytest.raises(UsageError, match=r"The summary needs a file in a folder that can be written, got .*: No such"):
         write_summary(tmp_path / "no" / "a.csv", running(Clock()).snapshot(0.0))
