@@ -36,6 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--peer", action=argparse.BooleanOptionalAction, default=True, help="count pyqtgraph and mne-lsl beside us"
     )
+    parser.add_argument("--alone", action=argparse.BooleanOptionalAction, default=True, help="count the traces alone")
 
 
 def bench(args: argparse.Namespace, progress: Callable[[str], None]) -> Report:
@@ -56,7 +57,7 @@ def bench(args: argparse.Namespace, progress: Callable[[str], None]) -> Report:
             with children() as running:
                 running.append(Child("sender", send, (name, n_channels, args.rate)))
                 running[0].answer(READY_S)
-                for label, work, more, ours in _windows(args.peer):
+                for label, work, more, ours in _windows(args.peer, args.alone):
                     named = f"{label}, {n_channels} ch"
                     progress(named)
                     values, note = _measure(work, (screen, *more))
@@ -84,11 +85,12 @@ def bench(args: argparse.Namespace, progress: Callable[[str], None]) -> Report:
     )
 
 
-def _windows(peers: bool) -> list[tuple[str, Callable[..., None], tuple[Any, ...], bool]]:
+def _windows(peers: bool, alone: bool = True) -> list[tuple[str, Callable[..., None], tuple[Any, ...], bool]]:
     ours: list[tuple[str, Callable[..., None], tuple[Any, ...], bool]] = [
         ("bci monitor", measured.monitor, (True,), True),
-        ("bci monitor, traces alone", measured.monitor, (False,), True),
     ]
+    if alone:
+        ours.append(("bci monitor, traces alone", measured.monitor, (False,), True))
     if not peers:
         return ours
     others: list[tuple[str, Callable[..., None], tuple[Any, ...], bool]] = [
