@@ -12,7 +12,7 @@ from bci.errors import UsageError
 from bci.texts import printable
 from offline.identity import FILE
 from offline.metrics import GAINS, figure_levels, gain_levels
-from offline.oof import OutOfFold, read_run
+from offline.oof import OutOfFold, read_runs
 from offline.people import FIGURES, Predictions, arranged
 from offline.report import figure_text
 
@@ -75,8 +75,10 @@ def compare_runs(folders: Sequence[Path]) -> dict[str, Any]:
     """
     groups = _grouped(folders)
     first = groups[0]
-    for other in groups[1:]:
-        _require_comparable(first, other)
+    for group in groups:
+        for run in group.runs:
+            _require_same_data(first.runs[0], run)
+        _require_same_folds(first, group)
     reference = first.predictions
     runs = []
     for group in groups:
@@ -132,8 +134,7 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
 def _grouped(folders: Sequence[Path]) -> list[Repeats]:
     """Return runs by all of their settings but the seed, in the order in which they are named."""
     groups: dict[str, dict[int, OutOfFold]] = {}
-    for folder in folders:
-        run = read_run(folder)
+    for folder, run in zip(folders, read_runs(folders), strict=True):
         key, seed = _settings(folder)
         group = groups.setdefault(key, {})
         if seed in group:
@@ -159,8 +160,7 @@ def _settings(folder: Path) -> tuple[str, int]:
     return json.dumps([settings, resolved, training], sort_keys=True), seed
 
 
-def _require_comparable(first: Repeats, other: Repeats) -> None:
-    a, b = first.runs[0], other.runs[0]
+def _require_same_data(a: OutOfFold, b: OutOfFold) -> None:
     names = f"{printable(a.run)} and {printable(b.run)}"
     if (a.task, a.classes) != (b.task, b.classes):
         raise UsageError(
@@ -173,10 +173,14 @@ def _require_comparable(first: Repeats, other: Repeats) -> None:
             f"A comparison needs runs on the same people and data, {names} differ in {printable(different[0])} and "
             f"{len(different) - 1} more. Train them on the same archive."
         )
+
+
+def _require_same_folds(first: Repeats, other: Repeats) -> None:
     if [_folds(run) for run in first.runs] != [_folds(run) for run in other.runs]:
         raise UsageError(
-            f"A comparison needs runs with the same folds, those of {names} differ. Train them with the same --split, "
-            "--n-folds and --seed; with several seeds, each model with all of them."
+            f"A comparison needs runs with the same folds, those of {printable(first.runs[0].run)} and "
+            f"{printable(other.runs[0].run)} differ. Train them with the same --split, --n-folds and --seed; with "
+            "several seeds, each model with all of them."
         )
 
 

@@ -11,10 +11,8 @@ from typing import Any
 import numpy as np
 
 from bci.errors import SchemaError
-from offline.datasets.base import Dataset
 from offline.identity import require_same_settings
-from offline.losses import distributions
-from offline.splits import Split, sides, split_from
+from offline.splits import Split, split_from
 from offline.temporal import TemporalSplit
 from offline.training_settings import Epoch
 
@@ -62,10 +60,10 @@ class FoldResult:
         What divides the logits, from the people who stopped the training; 1 for a closed fit.
     loss : float
         Mean loss of the test stretches that is minimised in training, without smoothing.
-    n_incomplete : int, default=0
+    n_incomplete : int
         Scored windows that cover samples which were missing or not finite.
-    scored : tuple of Scored, default=()
-        Which stretches they are, in the same order; empty in folds that were written before this was kept.
+    scored : tuple of Scored
+        Which stretches they are, in the same order.
     """
 
     split: Split | TemporalSplit
@@ -76,8 +74,8 @@ class FoldResult:
     logits: tuple[tuple[float, ...], ...]
     temperature: float
     loss: float
-    n_incomplete: int = 0
-    scored: tuple[Scored, ...] = ()
+    n_incomplete: int
+    scored: tuple[Scored, ...]
 
     @property
     def accuracy(self) -> float:
@@ -102,7 +100,7 @@ def read_fold(path: Path, needed: Mapping[str, Any] | None = None) -> FoldResult
     Raises
     ------
     SchemaError
-        If the file is damaged.
+        If the file is damaged, or older than what is kept now.
     UsageError
         If it was trained in another way.
     """
@@ -121,8 +119,9 @@ def read_fold(path: Path, needed: Mapping[str, Any] | None = None) -> FoldResult
             float(record["temperature"]),
             float(record["loss"]),
             int(record["n_incomplete"]),
-            tuple(Scored(**{**stretch, "target": tuple(stretch["target"])}) for stretch in record.get("scored", ())),
+            tuple(Scored(**{**stretch, "target": tuple(stretch["target"])}) for stretch in record["scored"]),
         )
+        _require_whole(fold)
     except (ValueError, KeyError, TypeError) as error:
         raise SchemaError(f"A fold needs complete JSON, {path} is damaged ({error}). Delete it.") from error
     if needed is not None:
@@ -130,9 +129,18 @@ def read_fold(path: Path, needed: Mapping[str, Any] | None = None) -> FoldResult
     return fold
 
 
-def fold_targets(dataset: Dataset, fold: FoldResult) -> np.ndarray:
-    """Return the distribution over the classes for each stretch of a fold's test side, (n_stretches, n_classes)."""
-    stretches = [stretch for session in sides(dataset, fold.split)[2] for stretch in session.stretches]
-    n_classes = len(dataset.classes)
-    votes = np.array([(0.0,) * n_classes if stretch.votes is None else stretch.votes for stretch in stretches])
-    return distributions(np.array(fold.labels), votes, n_classes)
+def _require_whole(fold: FoldResult) -> None:
+    """Raise if stretches, classes and logits of a file do not fit each other."""
+    logits = np.array(fold.logits, dtype=np.float64)
+    n, n_classes = logits.shape
+    targets = np.array([stretch.target for stretch in fold.scored], dtype=np.float64)
+    classes = {*fold.labels, *fold.predicted}
+    fits = (
+        len(fold.labels) == len(fold.predicted) == n
+        and targets.shape == logits.shape
+        and classes <= set(range(n_classes))
+        and np.isfinite(logits).all()
+        and 0 < fold.temperature < np.inf
+    )
+    if not fits:
+        raise ValueError("its stretches, classes and logits do not fit each other")

@@ -5,8 +5,9 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -28,7 +29,7 @@ class OutOfFold:
     Parameters
     ----------
     run : str
-        Name of its folder.
+        Name of its folder; of several with one name, with the folders above that tell them apart.
     model, task : str
         What was trained, for what.
     classes : tuple of str
@@ -74,6 +75,36 @@ class OutOfFold:
         return self.folds
 
 
+def read_runs(folders: Sequence[Path]) -> list[OutOfFold]:
+    """Return the out-of-fold predictions of several finished runs, each with a name of its own.
+
+    Parameters
+    ----------
+    folders : sequence of Path
+        As in `read_run`.
+
+    Returns
+    -------
+    predictions : list of OutOfFold
+        In the same order.
+
+    Raises
+    ------
+    UsageError
+        If a folder holds no finished run of folds, or is named twice.
+    SchemaError
+        If a fold is damaged.
+    """
+    places = [folder.resolve() for folder in folders]
+    if twice := [place for place in places if places.count(place) > 1]:
+        raise UsageError(f"Runs that are taken together must differ, {twice[0]} is named twice. Name each once.")
+    runs = [read_run(folder) for folder in folders]
+    if len({run.run for run in runs}) < len(runs):
+        above = os.path.commonpath(places)
+        runs = [replace(run, run=str(place.relative_to(above))) for run, place in zip(runs, places, strict=True)]
+    return runs
+
+
 def read_run(folder: Path) -> OutOfFold:
     """Return the out-of-fold predictions of a finished run.
 
@@ -98,16 +129,16 @@ def read_run(folder: Path) -> OutOfFold:
         data = dict(json.loads((folder / FILE).read_text())["data"])
         splits = [split_from(record) for record in metrics["folds"]]
         classes, model, task = metrics["scores"]["classes"], metrics["run"]["model"], metrics["run"]["task"]
-        folds = [read_fold(folder / "folds" / f"{split.name}.json") for split in splits]
+        folds = [read_fold(_inside(folder / "folds", f"{split.name}.json")) for split in splits]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UsageError(
             f"Out-of-fold predictions need a finished run with folds, {folder} holds none ({_shown(error)}). Name the "
             "--out of a bci-train run that has ended."
         ) from error
     for split, fold in zip(splits, folds, strict=True):
-        if fold.split != split or len(fold.scored) != len(fold.labels):
+        if fold.split != split or len(fold.logits[0]) != len(classes):
             raise UsageError(
-                f"Out-of-fold predictions need folds that say whom they scored, {folder.name} has others for "
+                f"Out-of-fold predictions need the folds that the run's figures are of, {folder} has another one for "
                 f"{printable(split.name)}. Train it anew."
             )
     bundle = folder / "bundle"
@@ -162,6 +193,12 @@ def write_table(runs: Sequence[OutOfFold], path: Path) -> None:
         write_atomic(path, text.getvalue())
     except OSError as error:
         raise UsageError(f"The table needs a file that can be written, got {path} ({error.strerror}).") from error
+
+
+def _inside(folder: Path, name: str) -> Path:
+    if name != Path(name).name:
+        raise ValueError(f"{name} is no name of a file")
+    return folder / name
 
 
 def _shown(error: Exception) -> str:

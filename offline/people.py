@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 
 from bci.decision import softmax
-from bci.errors import UsageError
 from offline import classification as of
 from offline.fold import FoldResult, Scored
 
@@ -77,17 +76,7 @@ def pooled(results: Sequence[FoldResult], probabilities: Sequence[np.ndarray] | 
     Returns
     -------
     predictions : Predictions
-
-    Raises
-    ------
-    UsageError
-        If a fold does not say who was scored.
     """
-    if old := [fold.split.name for fold in results if len(fold.scored) != len(fold.labels)]:
-        raise UsageError(
-            f"Figures need folds that say who was scored, {old[0]} is older than that. Delete its file in folds and "
-            "run again."
-        )
     if probabilities is None:
         probabilities = [softmax(np.array(fold.logits), fold.temperature) for fold in results]
     labels = [label for fold in results for label in fold.labels]

@@ -24,7 +24,7 @@ from offline.datasets.base import Dataset, class_counts
 from offline.datasets.registry import row_of
 from offline.evaluate import Fitted, cross_validate, fit_model, resolve
 from offline.export import export_bundle
-from offline.fold import FoldResult, fold_targets
+from offline.fold import FoldResult
 from offline.identity import claim, sessions_sha256, settings_record, versions
 from offline.metrics import compare, summary, trivial_baselines
 from offline.prepare import membership, outer_splits, prepared
@@ -203,7 +203,7 @@ class _Run:
             return None
         against = recipe(self._config.task, self._strong)
         # as it is: settings of the model that is trained are not its own
-        config = replace(self._config, model=self._strong, arguments=None, augment=None)
+        config = replace(self._config, model=self._strong, arguments=None, augment=None, balance=None)
 
         def on_fold(fold: FoldResult) -> None:
             self._progress.over(f"{self._strong} {fold.split.name}", 1, 1)
@@ -229,7 +229,7 @@ class _Run:
     def _decision(self, results: Sequence[FoldResult]) -> tuple[DecisionSpec, dict[str, Any] | None]:
         """Return the final model's decision: its inner folds are the folds of the run."""
         logits = np.concatenate([fold.logits for fold in results])
-        targets = np.concatenate([fold_targets(self._dataset, fold) for fold in results])
+        targets = np.array([stretch.target for fold in results for stretch in fold.scored])
         temperature = round(fit_temperature(logits, targets), 3)
         return self._alarms.final(self._splits, temperature)
 

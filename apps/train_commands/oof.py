@@ -24,11 +24,13 @@ def run(args: argparse.Namespace) -> int:
     """Write the table and, if asked, the blend; print its figures."""
     from bci.errors import UsageError
     from offline.ensemble import ensemble, write_ensemble
-    from offline.oof import read_run, write_table
+    from offline.oof import read_runs, write_table
 
     if args.votes and args.blend is None:
         raise UsageError("--votes chooses what a blend is fitted to, got no blend. Pass --blend.")
-    found = [read_run(folder) for folder in args.runs]
+    if args.blend is not None and args.blend.resolve() == args.out.resolve():
+        raise UsageError(f"The table and the blend need a file each, got {args.out} for both. Change --blend.")
+    found = read_runs(args.runs)
     together = None if args.blend is None else ensemble(found, args.votes)
     write_table(found, args.out)
     print(f"{sum(len(run.rows) for run in found)} predictions of {len(found)} runs: {args.out}")

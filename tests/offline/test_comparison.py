@@ -74,8 +74,11 @@ def test_runs_that_cannot_be_compared_are_refused(runs, capsys):
         Path(name, "run.json").write_text(json.dumps(text | {"settings": {"model": name, "seed": 0}}))
         with pytest.raises(UsageError, match=message):
             compare_runs([Path("weak-0"), Path(name)])
-    with pytest.raises(UsageError, match=r"needs runs that differ, weak-0 and weak-0 have the same settings\. Name"):
-        compare_runs([Path("weak-0"), Path("weak-0")])
+    write_run(Path("again"), "weak", folds)
+    with pytest.raises(UsageError, match=r"needs runs that differ, weak-0 and again have the same settings\. Name"):
+        compare_runs([Path("weak-0"), Path("again")])
+    with pytest.raises(UsageError, match=r"taken together must differ, .*weak-0 is named twice\. Name each once"):
+        compare_runs([Path("weak-0"), Path("weak-1"), Path("weak-0/../weak-0")])
     assert main(["compare", "weak-0", "nothing"]) == 2
     err = capsys.readouterr().err
     assert "need a finished run with folds, nothing holds none" in err
@@ -83,6 +86,22 @@ def test_runs_that_cannot_be_compared_are_refused(runs, capsys):
     Path("weak-0", "run.json").write_text('{"data": {}, "settings": []}')
     with pytest.raises(UsageError, match=r"weak-0 must hold the settings of a run in run\.json, it does not"):
         compare_runs([Path("weak-0")])
+
+
+def test_repeats_are_of_the_same_data(runs):
+    """A seed that was trained on another archive is no repeat, whatever its settings say."""
+    write_run(Path("other-2"), "weak", scored_folds(runs, 0.3, 2, deal=2), 2, data={"a": "1", "b": "3"})
+    with pytest.raises(UsageError, match=r"the same people and data, weak-0 and other-2 differ in b and 0 more"):
+        compare_runs([Path("weak-0"), Path("other-2")])
+
+
+def test_runs_in_folders_of_one_name_are_told_apart(runs):
+    for name in ("weak-0", "strong-0"):
+        Path(name, "in").mkdir()
+        for part in ("folds", "metrics.json", "run.json"):
+            Path(name, part).rename(Path(name, "in", part))
+    both = compare_runs([Path("weak-0/in"), Path("strong-0/in")])
+    assert [run["name"] for run in both["runs"]] == ["weak (weak-0/in)", "strong (strong-0/in)"]
 
 
 def test_repeats_must_be_there_for_every_model(runs):

@@ -123,10 +123,9 @@ def test_folders_without_a_finished_run_are_refused(copy):
     assert read_run(copy).bundle_sha256 is None
     fold = copy / "folds" / "sub-02.json"
     record = json.loads(fold.read_text())
-    for change in ({"split": record["split"] | {"train": ["sub-07"]}}, {"scored": []}):
-        fold.write_text(json.dumps(record | change))
-        with pytest.raises(UsageError, match=r"say whom they scored, copy has others for sub-02\. Train it anew"):
-            read_run(copy)
+    fold.write_text(json.dumps(record | {"split": record["split"] | {"train": ["sub-07"]}}))
+    with pytest.raises(UsageError, match=r"that the run's figures are of, .*copy has another one for sub-02\. Train"):
+        read_run(copy)
     fold.write_text("{")
     with pytest.raises(SchemaError, match=r"sub-02\.json is damaged"):
         read_run(copy)
@@ -134,6 +133,11 @@ def test_folders_without_a_finished_run_are_refused(copy):
     with pytest.raises(
         UsageError, match=r"need a finished run with folds, .*copy holds none \(FileNotFoundError: .*Name"
     ):
+        read_run(copy)
+    metrics = json.loads((copy / "metrics.json").read_text())
+    metrics["folds"][0]["test"] = ["../../sub-01"]
+    (copy / "metrics.json").write_text(json.dumps(metrics))
+    with pytest.raises(UsageError, match=r"holds none \(ValueError: \.\./\.\./sub-01\.json is no name of a file"):
         read_run(copy)
     (copy / "metrics.json").write_text('{"folds": []}')
     with pytest.raises(UsageError, match=r"need a finished run with folds, .*copy holds none \(KeyError: 'scores'\)"):
@@ -146,6 +150,9 @@ def test_files_that_cannot_be_written_or_read(runs, tmp_path, capsys):
         write_table([run], tmp_path / "absent" / "oof.csv")
     words = ["oof", str(runs / "a"), "--out", "oof.csv"]
     assert main([*words, "--blend", "absent/blend.json"]) == 2
+    assert main([*words, "--blend", "../x/../" + tmp_path.name + "/oof.csv"]) == 2
+    assert "The table and the blend need a file each, got oof.csv for both. Change --blend." in capsys.readouterr().err
+    assert main(["oof", str(runs / "a"), str(runs / "a"), "--out", "oof.csv"]) == 2
     assert main([*words, "--votes", "3"]) == 2
     assert "--votes chooses what a blend is fitted to, got no blend. Pass --blend." in capsys.readouterr().err
     with pytest.raises(UsageError, match=r"The blend needs a file of bci-train oof, got .*nothing\.json \(No such"):

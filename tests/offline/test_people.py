@@ -9,7 +9,6 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from bci.decision import softmax
-from bci.errors import UsageError
 from offline.fold import FoldResult, Scored
 from offline.people import FIGURES, Predictions, by_person, figures, gains, n_draws, pooled
 from offline.splits import Split
@@ -44,11 +43,6 @@ def test_folds_are_pooled_with_their_own_temperatures_in_one_order():
     np.testing.assert_allclose(rows.probabilities, softmax(np.array([[1.0, 0.0], [1.0, 0.0], [0.0, 2.0]]), 1.0))
     given = pooled([first, second], [np.array([[0.3, 0.7], [0.4, 0.6]]), np.array([[0.9, 0.1]])])
     np.testing.assert_allclose(given.probabilities[:, 0], [0.9, 0.3, 0.4])
-
-
-def test_folds_that_do_not_say_who_was_scored_are_refused():
-    with pytest.raises(UsageError, match=r"folds that say who was scored, a is older than that\. Delete its file"):
-        pooled([replace(fold("a", 1.0, [(1.0, 0.0)]), scored=())])
 
 
 def test_people_with_one_label_get_one_prediction():

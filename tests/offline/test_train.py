@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 from html.parser import HTMLParser
 
 import numpy as np
@@ -19,12 +19,12 @@ from offline.config import TrainConfig
 from offline.datasets.base import Problem
 from offline.datasets.ssvep import load
 from offline.evaluate import cross_validate, evaluate_split, fit_model
-from offline.fold import read_fold
+from offline.fold import FoldResult, Scored, read_fold
 from offline.identity import versions
 from offline.prepare import usable
 from offline.recipes import RECIPES, STRONG_BASELINE, recipe
 from offline.report import report_html, verdict
-from offline.splits import leave_one_out
+from offline.splits import Split, leave_one_out
 from offline.train import train
 from tests.offline.ssvep_layout import write_archive, write_session
 
@@ -279,6 +279,25 @@ def test_a_damaged_fold_is_refused(tmp_path):
     path.write_text('{"split": {}}')
     with pytest.raises(SchemaError, match=r"complete JSON, .*sub-01\.json is damaged .* Delete it"):
         read_fold(path)
+    scored = Scored("sub-01", "sub-01_run", 0, (1.0, 0.0))
+    whole = FoldResult(
+        Split(("sub-02",), (), ("sub-01",)), 0, (), (0, 0), (0, 1), ((1.0, 0.0), (0.0, 1.0)), 1.0, 0.1, 0, (scored,) * 2
+    )
+    path.write_text(json.dumps({**asdict(whole), "settings": {}}))
+    assert read_fold(path) == whole
+    for change in (
+        {"scored": (scored,)},
+        {"labels": (0, 2)},
+        {"predicted": (0,)},
+        {"logits": ((1.0, 0.0, 0.0),) * 2},
+        {"logits": ((1.0, 0.0), (0.0, float("nan")))},
+        {"temperature": 0.0},
+    ):
+        path.write_text(json.dumps({**asdict(replace(whole, **change)), "settings": {}}))
+        with pytest.raises(
+            SchemaError, match=r"is damaged \(its stretches, classes and logits do not fit each other\)"
+        ):
+            read_fold(path)
 
 
 @pytest.mark.real
