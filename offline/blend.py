@@ -7,12 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy.optimize import minimize
-from scipy.special import xlogy
 
 from bci.errors import SpecError
-
-FLOOR = 1e-15
-"""Smallest probability that is scored, as in the HMS competition."""
+from offline.classification import LEAST
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,18 +72,6 @@ def even(n_models: int, n_classes: int) -> Blend:
     return Blend((1.0 / n_models,) * n_models, (0.0,) * n_classes)
 
 
-def divergences(probabilities: np.ndarray, targets: np.ndarray) -> np.ndarray:
-    """Return the divergence of each row from its target, float64 (n_rows,); the log loss where targets are labels.
-
-    Parameters
-    ----------
-    probabilities, targets : ndarray, shape (n_rows, n_classes)
-        Distributions.
-    """
-    safe = np.clip(probabilities, FLOOR, 1.0)
-    return (xlogy(targets, targets) - targets * np.log(safe)).sum(axis=1)
-
-
 def fit_blend(probabilities: np.ndarray, targets: np.ndarray) -> Blend:
     """Return the blend of least mean divergence.
 
@@ -115,7 +100,7 @@ def fit_blend(probabilities: np.ndarray, targets: np.ndarray) -> Blend:
             f"A blend needs at least one row and a target for each, got {n_rows} rows and targets of shape "
             f"{targets.shape}. Use runs with scored stretches."
         )
-    p = np.clip(probabilities, FLOOR, 1.0)
+    p = np.clip(probabilities, LEAST, 1.0)
 
     def loss(x: np.ndarray) -> tuple[float, np.ndarray]:
         weights, raised = _softmax(x[:n_models]), np.exp(x[n_models:])

@@ -10,7 +10,7 @@ import numpy as np
 from scipy.special import xlogy
 
 LEAST = 1e-15
-"""Smallest probability that a logarithm is taken of."""
+"""Smallest probability that a logarithm is taken of, as in the HMS competition."""
 N_BINS = 10
 """Bins of the confidence, of equal width."""
 
@@ -76,8 +76,12 @@ def divergence(targets: np.ndarray, probabilities: np.ndarray, weights: np.ndarr
 
     Of labels, it is the log loss.
     """
-    rows = (xlogy(targets, targets) - targets * np.log(np.clip(probabilities, LEAST, 1.0))).sum(axis=1)
-    return _ratio(weights @ rows, weights.sum(axis=1))
+    return _ratio(weights @ divergences(targets, probabilities), weights.sum(axis=1))
+
+
+def divergences(targets: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
+    """Return the divergence of each row's probabilities from its target, float64 (n_windows,)."""
+    return (xlogy(targets, targets) - targets * np.log(np.clip(probabilities, LEAST, 1.0))).sum(axis=1)
 
 
 def calibration_error(labels: np.ndarray, probabilities: np.ndarray, weights: np.ndarray) -> np.ndarray:

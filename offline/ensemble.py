@@ -11,8 +11,9 @@ import numpy as np
 from bci.errors import SchemaError, SpecError, UsageError
 from bci.records import json_object, record_from_dict, record_to_dict, to_json
 from bci.texts import printable
-from offline.blend import Blend, cross_fitted, divergences, even, fit_blend
+from offline.blend import Blend, cross_fitted, even, fit_blend
 from offline.checkpoint import write_atomic
+from offline.classification import divergences
 from offline.oof import OutOfFold
 
 SCHEMA = 1
@@ -154,10 +155,10 @@ def ensemble(runs: Sequence[OutOfFold], least_votes: float = 0.0, seed: int = 0)
     targets = first.targets[used]
     people = [first.rows[i].subject for i in used]
     blended = cross_fitted(probabilities, targets, [first.groups[i] for i in used])
-    losses = [divergences(p, targets) for p in probabilities]
+    losses = [divergences(targets, p) for p in probabilities]
     best = min(losses, key=lambda values: float(values.mean()))
-    after = divergences(blended, targets)
-    mean = divergences(even(len(runs), len(first.classes))(probabilities), targets)
+    after = divergences(targets, blended)
+    mean = divergences(targets, even(len(runs), len(first.classes))(probabilities))
     members = [
         Member(r.run, r.model, r.bundle_sha256, _loss(x, people, seed)) for r, x in zip(runs, losses, strict=True)
     ]

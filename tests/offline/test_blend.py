@@ -7,7 +7,8 @@ import pytest
 
 from bci.decision import softmax
 from bci.errors import SpecError
-from offline.blend import Blend, cross_fitted, divergences, even, fit_blend
+from offline.blend import Blend, cross_fitted, even, fit_blend
+from offline.classification import divergences
 
 N_ROWS, N_CLASSES = 600, 4
 
@@ -22,7 +23,7 @@ def problem(n_rows: int = N_ROWS, seed: int = 0) -> tuple[np.ndarray, np.ndarray
 
 
 def loss(blend: Blend, probabilities: np.ndarray, targets: np.ndarray) -> float:
-    return float(divergences(blend(probabilities), targets).mean())
+    return float(divergences(targets, blend(probabilities)).mean())
 
 
 def test_the_fit_is_better_than_its_members_and_their_mean():
@@ -33,7 +34,7 @@ def test_the_fit_is_better_than_its_members_and_their_mean():
     assert sum(blend.bias) == pytest.approx(0, abs=1e-9)
     assert blend.weights[0] > blend.weights[1] > blend.weights[2]
     assert blend.bias[0] > blend.bias[3], "frequent classes gain"
-    alone = min(float(divergences(p, targets).mean()) for p in probabilities)
+    alone = min(float(divergences(targets, p).mean()) for p in probabilities)
     assert loss(blend, probabilities, targets) < alone
     assert loss(blend, probabilities, targets) < loss(even(3, N_CLASSES), probabilities, targets)
 
@@ -68,13 +69,13 @@ def test_probabilities_of_zero_are_survived():
     blend = fit_blend(probabilities, targets)
     assert np.isfinite(blend(probabilities)).all()
     assert blend.weights[0] < 0.2
-    assert np.isfinite(divergences(np.eye(N_CLASSES)[[0]], np.eye(N_CLASSES)[[1]]))
+    assert np.isfinite(divergences(np.eye(N_CLASSES)[[1]], np.eye(N_CLASSES)[[0]]))
 
 
 def test_the_divergence_is_that_of_the_definition():
     target, p = np.array([[0.5, 0.5, 0.0]]), np.array([[0.25, 0.5, 0.25]])
-    np.testing.assert_allclose(divergences(p, target), [0.5 * np.log(2)])
-    np.testing.assert_allclose(divergences(p, np.eye(3)[[0]]), [np.log(4)])
+    np.testing.assert_allclose(divergences(target, p), [0.5 * np.log(2)])
+    np.testing.assert_allclose(divergences(np.eye(3)[[0]], p), [np.log(4)])
 
 
 def test_a_row_has_no_say_in_its_own_prediction():

@@ -13,7 +13,7 @@ import pytest
 from apps.train import main
 from bci.decision import softmax
 from bci.errors import SchemaError, UsageError
-from offline.blend import divergences
+from offline.classification import divergences
 from offline.ensemble import ensemble, read_ensemble
 from offline.oof import read_run, write_table
 from tests.offline.toy_task import N_TRIALS, TRIAL, install
@@ -65,7 +65,7 @@ def test_runs_are_blended_and_judged_fold_by_fold(runs, capsys):
     assert all(len(member.bundle_sha256) == 64 for member in found.members)
     both = [read_run(runs / name) for name in "ab"]
     assert found == ensemble(both)
-    assert found.members[0].loss.mean == pytest.approx(divergences(both[0].probabilities, both[0].targets).mean())
+    assert found.members[0].loss.mean == pytest.approx(divergences(both[0].targets, both[0].probabilities).mean())
     assert found.blend_loss.low <= found.blend_loss.mean <= found.blend_loss.high
     assert found.gain.mean == pytest.approx(min(m.loss.mean for m in found.members) - found.blend_loss.mean)
 
