@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-# 17 evenly spaced colours of matplotlib's viridis and cividis, and of a blue-white-orange map for signed values
+# 17 evenly spaced colours of matplotlib's viridis, and of a blue-white-orange map for signed values
 _ANCHORS: dict[str, tuple[int, ...]] = {
     "viridis": (0x440154, 0x48186A, 0x472D7B, 0x424086, 0x3B528B, 0x33638D, 0x2C728E, 0x26828E, 0x21918C, 0x1FA088,
                 0x28AE80, 0x3FBC73, 0x5EC962, 0x84D44B, 0xADDC30, 0xD8E219, 0xFDE725),
-    "cividis": (0x00224E, 0x002E6A, 0x1A386F, 0x32436D, 0x434E6C, 0x535A6D, 0x61656F, 0x6F7073, 0x7D7C78, 0x8C8878,
-                0x9B9476, 0xABA072, 0xBCAE6C, 0xCDBB63, 0xDEC958, 0xF0D846, 0xFEE838),
     "signed": (0x08306B, 0x16488E, 0x2A62A9, 0x4580BC, 0x6A9FCD, 0x94BCDD, 0xBBD5E9, 0xDDE9F2, 0xF7F7F7, 0xFBE6D2,
                0xFDD0A8, 0xFBB47C, 0xF39350, 0xE0712A, 0xC25510, 0x9A3D06, 0x702A04),
 }  # fmt: skip
@@ -24,7 +22,7 @@ def colour_map(name: str) -> np.ndarray:
     Parameters
     ----------
     name : str
-        ``viridis``, ``cividis``, or ``signed`` with white in the middle.
+        ``viridis``, or ``signed`` with white in the middle.
 
     Returns
     -------
@@ -33,8 +31,7 @@ def colour_map(name: str) -> np.ndarray:
 
     References
     ----------
-    Viridis: van der Walt & Smith, matplotlib 1.5. Cividis: Nuñez, Anderton & Renslow (2018),
-    doi:10.1371/journal.pone.0199239.
+    Viridis: van der Walt & Smith, matplotlib 1.5.
     """
     anchors = np.array(_ANCHORS[name], np.uint32)
     at = np.linspace(0, len(anchors) - 1, N_COLOURS)

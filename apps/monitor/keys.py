@@ -46,6 +46,7 @@ KEYS = (
     Key("Traces", "motion", ("W",), "Scroll or sweep"),
     Key("Traces", "recentre", ("C",), "Bring traces back to their places"),
     Key("View", "spectrogram_next", ("S",), "Spectrogram of the next channel or region"),
+    Key("View", "spectrogram_fit", ("D",), "Fit the colours of the spectrogram"),
     Key("View", "map_next", ("P",), "Next map"),
     Key("View", "theme", ("T",), "Dark or light theme"),
     Key("View", "full_screen", ("F11",), "Full screen"),

@@ -19,6 +19,7 @@ REGIONS = {"frontal": "f", "central": "c", "temporal": "t", "parietal": "p", "oc
 SHORTEST_S, LONGEST_S = 2.0, 60.0
 MIN_BREAK_S = 0.5
 MAX_PIXELS = 4 << 20
+SPARE_DB = 10.0  # above what the first second has
 BREAK_FRAMES = 2.5
 _MIDLINE_X = 0.05
 _LABEL = re.compile(r"(.*)@mel(\d+)")
@@ -124,6 +125,13 @@ class SpectrogramPanel:
         self.range_db, self._is_ranged = (low_db, high_db), True
         self._rebuild()
 
+    def fit_range(self) -> None:
+        """Spread the colours over what is on the screen."""
+        data = self._shown()[0] if self.n_mels else np.zeros((0, 0))
+        frames = self._mean(data) if data.size else data
+        if np.isfinite(frames).any():
+            self.set_range(*_range_of(frames))
+
     def set_span(self, span_s: float) -> None:
         """Show another span, within 2 to 60 s."""
         self.span_s = min(max(span_s, SHORTEST_S), LONGEST_S)
@@ -202,9 +210,13 @@ class SpectrogramPanel:
     def _rebuild(self) -> None:
         self._clear()
         if self.n_mels:
-            n = self.image.shape[1]
-            data, stamps = self._history.before(self._held_s, n) if self.is_held else self._history.newest(n)
+            data, stamps = self._shown()
             self._append(self._mean(data), stamps)
+
+    def _shown(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return the features and stamps that fill the picture, of all channels."""
+        n = self.image.shape[1]
+        return self._history.before(self._held_s, n) if self.is_held else self._history.newest(n)
 
     def _kept(self) -> tuple[int, np.ndarray]:
         first = max(0, self._n_columns - len(self._stamps))
@@ -219,9 +231,8 @@ class SpectrogramPanel:
     def _append(self, frames: np.ndarray, stamps: np.ndarray) -> None:
         is_final = False
         if not self._is_ranged and np.isfinite(frames).sum() >= frames.shape[0] > 0:
-            known = frames[np.isfinite(frames)]
-            low, high = float(np.percentile(known, 5)), float(np.percentile(known, 99))
-            self.range_db = (5 * math.floor(low / 5), 5 * math.ceil(high / 5) + 10)
+            low, high = _range_of(frames)
+            self.range_db = (low, high + SPARE_DB)
             self._is_ranged = is_final = self._n_columns + len(stamps) >= self._rate  # after a second it stays
         pixels = self._pixels(frames)
         break_s = max(MIN_BREAK_S, BREAK_FRAMES / self._rate) if self._rate > 0 else math.inf
@@ -249,6 +260,14 @@ class SpectrogramPanel:
         share = np.clip((np.where(known, frames, low) - low) / (high - low), 0, 1)
         pixels = self.colours[np.rint(share * (N_COLOURS - 1)).astype(np.int64)]
         return np.where(known, pixels, np.uint32(self.background))[::-1]
+
+
+def _range_of(frames: np.ndarray) -> tuple[float, float]:
+    """Return a range in steps of 5 dB that nearly all values are in."""
+    known = frames[np.isfinite(frames)]
+    low, high = float(np.percentile(known, 5)), float(np.percentile(known, 99))
+    low_db = 5.0 * math.floor(low / 5)
+    return low_db, max(low_db + 5, 5.0 * math.ceil(high / 5))
 
 
 def _groups(channels: tuple[str, ...]) -> dict[str, np.ndarray]:

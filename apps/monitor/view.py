@@ -322,6 +322,7 @@ class MonitorWindow(QMainWindow):
             "motion": lambda: self.traces.set_scroll(not self.traces.canvas.scrolls),
             "recentre": self._model.traces.recentre,
             "spectrogram_next": self.spectrogram.next_choice,
+            "spectrogram_fit": self._model.spectrogram.fit_range,
             "map_next": self.maps.next_kind,
             "theme": self.toggle_theme,
             "full_screen": self.toggle_full_screen,

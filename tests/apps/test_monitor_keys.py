@@ -63,6 +63,7 @@ SEEN = {
     "montage": lambda w: w.traces.panel.montage,
     "motion": lambda w: w.traces.canvas.scrolls,
     "spectrogram_next": lambda w: w.spectrogram.panel.choice,
+    "spectrogram_fit": lambda w: w.spectrogram.panel.range_db,
     "map_next": lambda w: w.maps.panel.kind,
     "theme": lambda w: w.theme.name,
     "full_screen": lambda w: w.isFullScreen(),

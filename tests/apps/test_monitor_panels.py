@@ -298,6 +298,14 @@ def test_the_range_follows_the_first_second_then_stays():
     panel.push(np.full((4, 20), 90.0), 3 + np.arange(20) / 16)
     panel.paint()
     assert panel.range_db == chosen
+    panel.fit_range()
+    assert panel.range_db == (30.0, 90.0)
+    empty = SpectrogramPanel()
+    empty.fit_range()
+    empty.connect(features(("F3",), n_mels=4))
+    empty.push(np.full((4, 3), np.nan), 1 + np.arange(3) / 16)
+    empty.fit_range()
+    assert empty.range_db == SpectrogramPanel().range_db
 
 
 def test_a_held_spectrogram_stays_and_goes_on_with_all_that_came():
