@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -33,7 +34,8 @@ def epoch_log(folder: Path, run: str) -> Iterator[Callable[[Step], None]]:
     folder : Path
         What ``tensorboard --logdir`` is given; several runs may share it.
     run : str
-        Name of the run: curves of its part ``sub-01`` are in ``folder/run/sub-01``.
+        Name of the run: curves of its part ``sub-01`` are in ``folder/run/sub-01``; of a part that begins anew, as a
+        trial does on each of its inner folds, in ``folder/run/sub-01, 2`` and so on. Made with the first epoch.
 
     Yields
     ------
@@ -50,18 +52,17 @@ def epoch_log(folder: Path, run: str) -> Iterator[Callable[[Step], None]]:
             "--tensorboard needs the package tensorboard, which is not installed: "
             "pip install 'streaming-bci[tensorboard]'."
         )
-    try:
-        (folder / run).mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UsageError(
-            f"--tensorboard needs a folder that can be written, got {folder} ({error.strerror}). Choose another."
-        ) from error
+    place = folder / run
+    there = next(path for path in (place, *place.absolute().parents) if os.path.exists(path))
+    if not (there.is_dir() and os.access(there, os.W_OK | os.X_OK)):
+        raise UsageError(f"--tensorboard needs a folder that can be written, got {folder}. Choose another.")
     if os.environ.get("RANK", "0") != "0":  # torchrun: the first process speaks for all
         yield _ignore
         return
     from torch.utils.tensorboard import SummaryWriter  # 1 s
 
     writers: dict[str, SummaryWriter] = {}
+    times: Counter[str] = Counter()
 
     def write(step: Step) -> None:
         if step.epoch is None:
@@ -69,7 +70,9 @@ def epoch_log(folder: Path, run: str) -> Iterator[Callable[[Step], None]]:
                 writers.pop(step.name).close()
             return
         if step.name not in writers:
-            writers[step.name] = SummaryWriter(str(folder / run / step.name.replace(os.sep, "_")))
+            times[step.name] += 1
+            again = f", {times[step.name]}" if times[step.name] > 1 else ""
+            writers[step.name] = SummaryWriter(str(place / (step.name.replace(os.sep, "_") + again)))
         for name, field in CURVES.items():
             value = getattr(step.epoch, field)
             if value is not None:

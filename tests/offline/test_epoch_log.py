@@ -10,6 +10,8 @@ import pytest
 from apps.train import main
 from bci.errors import UsageError
 from offline.epoch_log import CURVES, epoch_log
+from offline.progress import Step
+from offline.training_settings import Epoch
 from tests.offline.toy_task import install
 
 WORDS = ["run", "--task", "toy", "--model", "eegnet", "--window-s", "0.5", "--epochs", "2", "--batch-size", "4"]
@@ -49,7 +51,31 @@ def test_other_processes_of_torchrun_write_nothing(monkeypatch, tmp_path):
     monkeypatch.setenv("RANK", "1")
     with epoch_log(tmp_path, "a") as write:
         write(None)
-    assert not list((tmp_path / "a").iterdir())
+    assert not (tmp_path / "a").exists()
+
+
+@needs_tensorboard
+def test_logs_may_be_inside_the_run():
+    assert main([*WORDS, "--out", "a", "--tensorboard", "a/logs"]) == 0
+    assert len(list(Path("a/logs/a").iterdir())) == 4
+
+
+@needs_tensorboard
+def test_a_part_that_begins_anew_has_a_curve_of_its_own(tmp_path):
+    """Trials tell of one inner fold after the other under one name."""
+    with epoch_log(tmp_path, "a") as write:
+        for losses in ((3.0, 2.0), (5.0,)):
+            for i, loss in enumerate(losses):
+                write(Step("trial 1", i, 9, Epoch(i, loss, None, None)))
+            write(Step("trial 1", len(losses), 9))
+    assert curves(tmp_path / "a" / "trial 1")["loss/train"] == [(0, 3.0), (1, 2.0)]
+    assert curves(tmp_path / "a" / "trial 1, 2")["loss/train"] == [(0, 5.0)]
+
+
+@needs_tensorboard
+def test_a_command_that_fails_leaves_no_folder():
+    assert main([*WORDS, "--out", "a", "--window-s", "99", "--tensorboard", "logs"]) == 2
+    assert not Path("logs").exists()
 
 
 def test_what_is_missing_is_said_before_anything_is_trained(monkeypatch, tmp_path, capsys):
@@ -58,9 +84,7 @@ def test_what_is_missing_is_said_before_anything_is_trained(monkeypatch, tmp_pat
     here = lambda name, *a: object() if name == "tensorboard" else found(name, *a)  # noqa: E731
     monkeypatch.setattr("importlib.util.find_spec", here)
     with (
-        pytest.raises(
-            UsageError, match=r"needs a folder that can be written, got .*file \((File exists|Not a directory)"
-        ),
+        pytest.raises(UsageError, match=r"needs a folder that can be written, got .*file\. Choose another"),
         epoch_log(tmp_path / "file", "a"),
     ):
         pass
