@@ -43,7 +43,7 @@ class ClosedFit(Protocol):
 
 
 def fit_baseline(network: nn.Module, train: WindowSet, balance: Balance = "none") -> None:
-    """Fit a network that is a regression on fixed features, in place, to the earliest window of every stretch.
+    """Fit a network that is a regression on fixed features, in place, to the scored window of every stretch.
 
     A `models.riemann.TangentCcaClassifier` gets the Riemannian mean of the training covariances as reference; each
     block of its features (tangent vectors, correlations) is scaled as a whole, so that the many tangent vectors do not

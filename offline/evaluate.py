@@ -242,7 +242,7 @@ def evaluate_split(
 
 
 def calibrated(network: nn.Module, windows: WindowSet) -> float:
-    """Return the temperature of a network on the earliest windows of people that it has not learnt from."""
+    """Return the temperature of a network on the scored windows of people that it has not learnt from."""
     logits = logits_of(network, windows.scored_windows())
     return fit_temperature(logits, distributions(windows.labels, windows.votes, logits.shape[1]))
 

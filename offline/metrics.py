@@ -84,9 +84,10 @@ def figure_levels(runs: Sequence[Predictions], classes: Sequence[str], seed: int
         `offline.people.figures` returns them, and ``over`` in words.
     """
     n_people, n = len(runs[0].people), n_draws(runs[0])
+    bootstrap = f"95 % percentile bootstrap over {n_people} people, {n} resamples"
     people = [each for rows in runs if (each := by_person(rows)) is not None]
     return {
-        "over": f"95 % percentile bootstrap over {n_people} people, {n} resamples; pooled over folds",
+        "over": f"{bootstrap if n_people > 1 else 'one person: no intervals'}; pooled over folds",
         "stretches": figures(runs, classes, seed),
         "people": figures(people, classes, seed) if people else None,
     }

@@ -35,7 +35,7 @@ def report_html(metrics: Mapping[str, Any], results: Sequence[FoldResult]) -> st
         f"<h1>{escape(title)}</h1>",
         f"<p>{escape(metrics['description'])}</p>",
         f"<p>Scored: {escape(split_text(run['settings']))}; {len(scores['subjects'])} subjects, seed {run['seed']}. "
-        "Each stretch counts once, with its earliest window.</p>",
+        "Each stretch counts once, with its first window, or the middle one of those that contain it.</p>",
         *(f'<p class="note">Not checked: {escape(text)}.</p>' for text in metrics.get("unchecked", ())),
         _comparison(metrics),
         "<h2>Figures</h2>",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from sklearn.metrics import average_precision_score, roc_auc_score
@@ -47,6 +49,14 @@ def test_people_with_several_labels_have_figures_of_stretches_only(patients):
     assert scores["figures"]["people"] is None
     assert scores["subjects"][0]["label"] is None
     assert not any("of people" in line for line in figure_lines(scores))
+
+
+def test_one_person_has_no_intervals_and_is_told_so(patients):
+    rows = pooled(scored_folds(patients, 1.0))
+    alone = replace(rows, subjects=("a",) * len(rows.subjects))
+    levels = figure_levels([alone], ("quiet", "loud"), 0)
+    assert levels["over"] == "one person: no intervals; pooled over folds"
+    assert levels["stretches"]["auroc"]["interval"] is None
 
 
 def test_constants_are_those_of_the_other_people(patients):

@@ -128,6 +128,13 @@ def test_another_run_in_the_same_folder_is_refused(run, archive, tmp_path):
             train(config(archive, tmp_path / name), CREATED)
 
 
+def test_the_strong_baseline_keeps_its_own_settings(archive, tmp_path):
+    train(config(archive, tmp_path, epochs=1, balance="classes"), CREATED)
+    ours, strong = (json.loads((tmp_path / "folds" / name / "sub-01.json").read_text()) for name in (".", "riemann"))
+    assert ours["settings"]["training"]["balance"] == "classes"
+    assert strong["settings"]["training"]["balance"] == "none"
+
+
 def test_a_changed_recipe_or_version_is_another_run(run, archive, monkeypatch):
     out, _ = run
     with monkeypatch.context() as patch:
