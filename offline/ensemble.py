@@ -52,14 +52,27 @@ class Member:
         Name of its folder, and what was trained.
     bundle_sha256 : str or None
         Which bundle predicts for it; None if it has none.
+    temperature : float
+        What divides that bundle's logits before they are blended: the median of the folds', whose probabilities the
+        blend was fitted to. The bundle's own temperature is fitted to all folds together.
     loss : Loss
         Of its out-of-fold predictions, alone.
+
+    Raises
+    ------
+    SpecError
+        If the temperature is not above 0.
     """
 
     run: str
     model: str
     bundle_sha256: str | None
+    temperature: float
     loss: Loss
+
+    def __post_init__(self) -> None:
+        if not 0 < self.temperature < np.inf:
+            raise SpecError(f"A run in a blend needs a temperature above 0, got {self.temperature:g}. Blend it anew.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +173,8 @@ def ensemble(runs: Sequence[OutOfFold], least_votes: float = 0.0, seed: int = 0)
     after = divergences(targets, blended)
     mean = divergences(targets, even(len(runs), len(first.classes))(probabilities))
     members = [
-        Member(r.run, r.model, r.bundle_sha256, _loss(x, people, seed)) for r, x in zip(runs, losses, strict=True)
+        Member(r.run, r.model, r.bundle_sha256, r.temperature, _loss(x, people, seed))
+        for r, x in zip(runs, losses, strict=True)
     ]
     return Ensemble(
         first.task,

@@ -42,6 +42,8 @@ class OutOfFold:
         Name of the fold in which each was scored.
     probabilities : ndarray of float64, shape (n_rows, n_classes)
         Of the fold's model, with the temperature that the people who stopped its training gave.
+    temperature : float
+        Median of those temperatures.
     data : mapping of str to str
         Hash of what was learnt from each session, by name.
     bundle_sha256 : str or None
@@ -56,6 +58,7 @@ class OutOfFold:
     labels: tuple[int, ...]
     folds: tuple[str, ...]
     probabilities: np.ndarray
+    temperature: float
     data: Mapping[str, str]
     bundle_sha256: str | None
 
@@ -151,6 +154,7 @@ def read_run(folder: Path) -> OutOfFold:
         tuple(label for fold in folds for label in fold.labels),
         tuple(fold.split.name for fold in folds for _ in fold.labels),
         np.concatenate([softmax(np.array(fold.logits), fold.temperature) for fold in folds]),
+        float(np.median([fold.temperature for fold in folds])),
         data,
         load_bundle(bundle).sha256 if bundle.is_dir() else None,
     )

@@ -49,7 +49,8 @@ def submission(
     out : Path
         Table to write, in one step.
     blend : Path or None, default=None
-        File of `offline.ensemble.write_ensemble` whose members are the bundles; None takes the plain mean.
+        File of `offline.ensemble.write_ensemble` whose members are the bundles, with the temperatures in it; None takes
+        the plain mean, with the temperatures of the bundles.
     skip_bad : bool, default=False
         Leave EEGs out that cannot be used, instead of refusing.
     on_done : callable or None, default=None
@@ -76,9 +77,12 @@ def submission(
                 f"A submission needs models of the classes {', '.join(CLASSES)}, {bundle.path} has "
                 f"{', '.join(bundle.decision.classes)}. Train one for the task hms."
             )
-    mix = even(len(loaded), len(CLASSES)) if blend is None else _blend(blend, loaded)
+    temperatures = tuple(bundle.decision.temperature for bundle in loaded)
+    mix = even(len(loaded), len(CLASSES))
+    if blend is not None:
+        mix, temperatures = _blend(blend, loaded)
     dataset = load_test(folder)
-    predict = [_Predictor(bundle) for bundle in loaded]
+    predict = [_Predictor(bundle, temperature) for bundle, temperature in zip(loaded, temperatures, strict=True)]
     for problem in dataset.problems:
         _leave_out(f"{problem.path.name}: {problem.reason}", skip_bad)
     lines = [",".join(("eeg_id", *VOTES))]
@@ -102,10 +106,11 @@ def submission(
 
 
 class _Predictor:
-    """Gives the calibrated probabilities of a bundle for the window of a segment that folds are scored on."""
+    """Gives the probabilities of a bundle for the window of a segment that folds are scored on."""
 
-    def __init__(self, bundle: Bundle) -> None:
+    def __init__(self, bundle: Bundle, temperature: float) -> None:
         self._bundle = bundle
+        self._temperature = temperature
         self._pipeline = bundle.pipeline.build()
         self._network = bundle.network()
 
@@ -121,11 +126,11 @@ class _Predictor:
         cut = session_windows(self._pipeline, session)
         start = int(cut.first[0] if cut.scored is None else cut.scored[0])
         window = np.ascontiguousarray(cut.data[None, ..., start : start + self._pipeline.window_frames])
-        return softmax(logits_of(self._network, window), self._bundle.decision.temperature)
+        return softmax(logits_of(self._network, window), self._temperature)
 
 
-def _blend(path: Path, bundles: Sequence[Bundle]) -> Blend:
-    """Return the blend of a file with its weights in the order of the bundles."""
+def _blend(path: Path, bundles: Sequence[Bundle]) -> tuple[Blend, tuple[float, ...]]:
+    """Return the blend of a file with its weights in the order of the bundles, and their temperatures."""
     found = read_ensemble(path)
     members = [member.bundle_sha256 for member in found.members]
     given = [bundle.sha256 for bundle in bundles]
@@ -135,7 +140,9 @@ def _blend(path: Path, bundles: Sequence[Bundle]) -> Blend:
             f"The blend {path.name} needs the bundles of its runs, {names}, for the classes {', '.join(CLASSES)}; got "
             f"{', '.join(sha256[:12] for sha256 in given)} and {', '.join(found.classes)}. Name each RUN/bundle once."
         )
-    return Blend(tuple(found.blend.weights[members.index(sha256)] for sha256 in given), found.blend.bias)
+    order = [members.index(sha256) for sha256 in given]
+    mix = Blend(tuple(found.blend.weights[i] for i in order), found.blend.bias)
+    return mix, tuple(found.members[i].temperature for i in order)
 
 
 def _leave_out(reason: str, skip_bad: bool) -> None:

@@ -164,6 +164,10 @@ def test_files_that_cannot_be_written_or_read(runs, tmp_path, capsys):
         read_ensemble(tmp_path / "x.json")
     assert main([*words, "--blend", "blend.json"]) == 0
     record = json.loads(Path("blend.json").read_text())
+    cold = record | {"members": [record["members"][0] | {"temperature": 0.0}]}
+    (tmp_path / "x.json").write_text(json.dumps(cold))
+    with pytest.raises(SchemaError, match=r"it is not: .*A run in a blend needs a temperature above 0, got 0\. Blend"):
+        read_ensemble(tmp_path / "x.json")
     record["blend"]["weights"] = [0.5, 0.5]
     (tmp_path / "x.json").write_text(json.dumps(record))
     with pytest.raises(

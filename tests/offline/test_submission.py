@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import shutil
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import pytest
 from apps.train import main
 from bci.bundle import find_bundle, load_bundle
 from bci.chunk import Chunk
+from bci.decision import softmax
 from bci.errors import RecordingError, UsageError
 from bci.serving import serve
 from offline.datasets.hms import CLASSES, VOTES, load_test
@@ -71,7 +73,7 @@ def test_one_model_predicts_what_it_would_live(archive, runs, tmp_path, capsys):
         np.testing.assert_allclose(predictions[4 * 20].probabilities, row, atol=1e-6)  # of 20 to 22 s
 
 
-def test_several_are_averaged_or_blended(archive, runs, tmp_path):
+def test_several_are_averaged(archive, runs, tmp_path):
     bundles = [str(runs / name / "bundle") for name in ("2", "4")]
     each = []
     for i, bundle in enumerate(bundles):
@@ -79,9 +81,25 @@ def test_several_are_averaged_or_blended(archive, runs, tmp_path):
         each.append(table(tmp_path / f"{i}.csv")[1])
     submission(bundles, archive, tmp_path / "mean.csv")
     np.testing.assert_allclose(table(tmp_path / "mean.csv")[1], np.mean(each, axis=0), atol=1e-8)
-    blend = read_ensemble(runs / "blend.json").blend
-    submission(bundles[::-1], archive, tmp_path / "blend.csv", blend=runs / "blend.json")
-    np.testing.assert_allclose(table(tmp_path / "blend.csv")[1], blend(np.stack(each)), atol=1e-8)
+
+
+def test_a_blend_gets_probabilities_of_the_temperature_that_it_was_fitted_to(archive, runs, tmp_path):
+    """That of the folds, not that of the bundle: a blend of one alone is the bundle's logits at it, with the bias."""
+    found = read_ensemble(runs / "blend.json")
+    logs = []
+    for name, member in zip(("2", "4"), found.members, strict=True):
+        folds = [json.loads(path.read_text()) for path in (runs / name / "folds").glob("*.json")]
+        assert member.temperature == pytest.approx(np.median([fold["temperature"] for fold in folds]))
+        bundle = runs / name / "bundle"
+        assert load_bundle(bundle).decision.temperature != pytest.approx(member.temperature, rel=1e-3)
+        submission([str(bundle)], archive, tmp_path / "x.csv")
+        logs.append(np.log(table(tmp_path / "x.csv")[1]) * load_bundle(bundle).decision.temperature)
+    expected = found.blend(
+        np.stack([softmax(log, member.temperature) for log, member in zip(logs, found.members, strict=True)])
+    )
+    bundles = [str(runs / name / "bundle") for name in ("4", "2")]
+    submission(bundles, archive, tmp_path / "blend.csv", blend=runs / "blend.json")
+    np.testing.assert_allclose(table(tmp_path / "blend.csv")[1], expected, atol=1e-6)
 
 
 def test_oof_votes_are_those_of_the_experts(runs):
