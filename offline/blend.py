@@ -68,7 +68,7 @@ class Blend:
 
 
 def even(n_models: int, n_classes: int) -> Blend:
-    """Return the plain mean."""
+    """Return the plain mean of so many models' probabilities for so many classes."""
     return Blend((1.0 / n_models,) * n_models, (0.0,) * n_classes)
 
 

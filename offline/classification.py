@@ -1,6 +1,6 @@
 """Figures of probabilistic classification for many weightings of the same windows at once.
 
-Every function takes weights of shape (n_draws, n_windows) and returns a figure for each draw: a resample of people is a
+A figure of weights, shape (n_draws, n_windows), is float64 (n_draws,), one number for each draw: a resample of people is a
 weighting by how often each was drawn. What a draw does not have (an AUROC without a window of the class) is NaN.
 """
 
@@ -55,32 +55,67 @@ def average_precision(scores: np.ndarray, positive: np.ndarray, weights: np.ndar
 
 
 def accuracy(labels: np.ndarray, predicted: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Return the share of windows whose class was found."""
+    """Return the share of windows whose class was found.
+
+    Parameters
+    ----------
+    labels, predicted : ndarray of int64, shape (n_windows,)
+        True and predicted classes.
+    weights : ndarray, shape (n_draws, n_windows)
+        How much each counts.
+    """
     return _ratio(weights @ (labels == predicted), weights.sum(axis=1))
 
 
 def balanced_accuracy(labels: np.ndarray, predicted: np.ndarray, n_classes: int, weights: np.ndarray) -> np.ndarray:
-    """Return the mean, over the classes that occur, of the share of their windows that were found."""
+    """Return the mean, over the classes that occur, of the share of their windows that were found.
+
+    Parameters
+    ----------
+    labels, predicted, weights
+        As in `accuracy`.
+    n_classes : int
+        Classes that there may be.
+    """
     there, _, hits = _counts(labels, predicted, n_classes, weights)
     return mean_of_defined(_ratio(hits, there))
 
 
 def macro_f1(labels: np.ndarray, predicted: np.ndarray, n_classes: int, weights: np.ndarray) -> np.ndarray:
-    """Return the mean F1 over the classes that occur or are predicted."""
+    """Return the mean F1 over the classes that occur or are predicted.
+
+    Parameters
+    ----------
+    labels, predicted, weights
+        As in `accuracy`.
+    n_classes : int
+        Classes that there may be.
+    """
     there, said, hits = _counts(labels, predicted, n_classes, weights)
     return mean_of_defined(_ratio(2 * hits, there + said))
 
 
 def divergence(targets: np.ndarray, probabilities: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Return the mean Kullback-Leibler divergence of the probabilities from distributions, both (n_windows, n_classes).
+    """Return the mean Kullback-Leibler divergence of the probabilities from the targets; of labels, the log loss.
 
-    Of labels, it is the log loss.
+    Parameters
+    ----------
+    targets, probabilities : ndarray, shape (n_windows, n_classes)
+        Distributions.
+    weights : ndarray, shape (n_draws, n_windows)
+        How much each counts.
     """
     return _ratio(weights @ divergences(targets, probabilities), weights.sum(axis=1))
 
 
 def divergences(targets: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
-    """Return the divergence of each row's probabilities from its target, float64 (n_windows,)."""
+    """Return the divergence of each window's probabilities from its target, float64 (n_windows,), in nats.
+
+    Parameters
+    ----------
+    targets, probabilities
+        As in `divergence`.
+    """
     return (xlogy(targets, targets) - targets * np.log(np.clip(probabilities, LEAST, 1.0))).sum(axis=1)
 
 
@@ -88,6 +123,15 @@ def calibration_error(labels: np.ndarray, probabilities: np.ndarray, weights: np
     """Return the expected calibration error of the most probable class.
 
     The mean, over windows, of the distance between the mean confidence and the accuracy of a window's bin.
+
+    Parameters
+    ----------
+    labels : ndarray of int64, shape (n_windows,)
+        True classes.
+    probabilities : ndarray, shape (n_windows, n_classes)
+        Distributions.
+    weights : ndarray, shape (n_draws, n_windows)
+        How much each counts.
 
     References
     ----------
@@ -99,7 +143,13 @@ def calibration_error(labels: np.ndarray, probabilities: np.ndarray, weights: np
 
 
 def reliability(labels: np.ndarray, probabilities: np.ndarray) -> list[dict[str, float]]:
-    """Return ``n`` windows, their mean ``confidence`` and ``accuracy`` for each bin of the confidence that has any."""
+    """Return ``n`` windows, their mean ``confidence`` and ``accuracy`` for each bin of the confidence that has any.
+
+    Parameters
+    ----------
+    labels, probabilities
+        As in `calibration_error`.
+    """
     confidence, hit, place = _binned(labels, probabilities)
     return [
         {

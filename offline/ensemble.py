@@ -193,6 +193,13 @@ def ensemble(runs: Sequence[OutOfFold], least_votes: float = 0.0, seed: int = 0)
 def write_ensemble(found: Ensemble, path: Path) -> None:
     """Write an ensemble as JSON, in one step.
 
+    Parameters
+    ----------
+    found : Ensemble
+        What is written.
+    path : Path
+        The file; replaced if it is there.
+
     Raises
     ------
     UsageError

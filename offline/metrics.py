@@ -94,7 +94,20 @@ def figure_levels(runs: Sequence[Predictions], classes: Sequence[str], seed: int
 
 
 def gain_levels(runs: Sequence[Predictions], reference: Sequence[Predictions], seed: int) -> dict[str, Any]:
-    """Return the gains in `GAINS` over a reference on the same rows, by the levels of `figure_levels`."""
+    """Return the gains in `GAINS` over a reference on the same rows, as JSON values.
+
+    Parameters
+    ----------
+    runs, reference : sequence of Predictions
+        Repeats of two models' cross-validations, in the same order of rows.
+    seed : int
+        Seed of the resamples, each of which is used for both.
+
+    Returns
+    -------
+    levels : dict
+        ``stretches`` and ``people`` (None without), as `offline.people.gains` returns them.
+    """
     people = [[each for rows in side if (each := by_person(rows)) is not None] for side in (runs, reference)]
     return {
         "stretches": gains(runs, reference, seed, GAINS),
@@ -104,6 +117,13 @@ def gain_levels(runs: Sequence[Predictions], reference: Sequence[Predictions], s
 
 def compare(results: Sequence[FoldResult], reference: Sequence[FoldResult], seed: int) -> dict[str, Any]:
     """Return how much better a model is than another one on the same people.
+
+    Parameters
+    ----------
+    results, reference : sequence of FoldResult
+        Folds of both, with the same splits.
+    seed : int
+        Seed of the bootstrap.
 
     Returns
     -------
