@@ -1,6 +1,6 @@
 """Figures of probabilistic classification for many weightings of the same windows at once.
 
-A figure of weights, shape (n_draws, n_windows), is float64 (n_draws,), one number for each draw: a resample of people is a
+A figure of weights, shape (n_draws, n_windows), is float64 (n_draws,), one number a draw: a resample of people is a
 weighting by how often each was drawn. What a draw does not have (an AUROC without a window of the class) is NaN.
 """
 
