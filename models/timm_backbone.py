@@ -21,7 +21,7 @@ class TimmBackbone(nn.Module):
     n_classes : int
         Number of logits.
     backbone : nn.Module
-        From (batch, 3, height, width) to maps; it has ``num_features``, the number of them.
+        From (batch, 3, height, width) to maps; it has the number of them, ``head_hidden_size`` or ``num_features``.
     neighbours : tuple of tuple of int
         See `models.images.stacked_image`.
     dropout : float, default=0.2
@@ -54,7 +54,9 @@ class TimmBackbone(nn.Module):
         self.backbone = backbone
         self.pool = GeMPool()
         self.dropout = nn.Dropout(dropout)
-        self.head = nn.Linear(int(backbone.num_features), n_classes)  # type: ignore[arg-type]
+        # a MobileNet widens its maps once more behind the blocks that `num_features` is of
+        n_maps = getattr(backbone, "head_hidden_size", None) or backbone.num_features
+        self.head = nn.Linear(int(n_maps), n_classes)  # type: ignore[arg-type]
 
     def forward(self, x: Tensor) -> Tensor:
         """Classify windows.

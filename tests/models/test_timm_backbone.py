@@ -26,6 +26,13 @@ class SmallMaps(nn.Sequential):
         super().__init__(nn.Conv2d(3, 6, 3, 2, 1), nn.ReLU())
 
 
+class WidenedMaps(SmallMaps):
+    """The same, with fewer maps before the last layer, as a MobileNet."""
+
+    num_features = 4
+    head_hidden_size = 6
+
+
 @pytest.fixture
 def asked(monkeypatch):
     """Stand in for timm, and return what its `create_model` was asked."""
@@ -33,10 +40,11 @@ def asked(monkeypatch):
 
     def create_model(name, **arguments):
         calls.append((name, arguments))
-        return nn.Sequential(SmallMaps(), nn.Flatten(2)) if name == "tokens" else SmallMaps()
+        made = {"tokens": lambda: nn.Sequential(SmallMaps(), nn.Flatten(2)), "widened": WidenedMaps}
+        return made.get(name, SmallMaps)()
 
     made = SimpleNamespace(
-        __version__="1.0.0", create_model=create_model, is_model=lambda name: name in ("mixnet_s", "tokens")
+        __version__="1.0.0", create_model=create_model, is_model=lambda name: name in ("mixnet_s", "tokens", "widened")
     )
     monkeypatch.setitem(sys.modules, "timm", made)
     return calls
@@ -54,6 +62,11 @@ def test_maps_of_the_stacked_image_are_pooled(asked):
     assert arguments == {
         "pretrained": False, "in_chans": 3, "num_classes": 0, "global_pool": "", "drop_path_rate": 0.1
     }  # fmt: skip
+
+
+def test_the_classifier_reads_all_maps_of_the_last_layer(asked):
+    model = build(ModelSpec("timm_backbone", FRAMES | {"backbone": "widened"})).eval()
+    assert model(torch.zeros(2, 4, 10, 20)).shape == (2, 3)
 
 
 def test_an_unknown_backbone_is_refused(asked):
