@@ -7,6 +7,7 @@ import contextlib
 import importlib.util
 import math
 import os
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 THEMES = ("dark", "light")
 NEEDED = ("PySide6", "pyqtgraph")
+SCREENS = ("QT_QPA_PLATFORM", "DISPLAY", "WAYLAND_DISPLAY")
 DEMO_S = 600.0
 SUFFIX = "-pred"
 
@@ -130,12 +132,12 @@ def window_options(args: argparse.Namespace) -> MonitorOptions:
 
 
 def check_qt() -> None:
-    """Refuse to go on without the packages that draw.
+    """Refuse to go on without the packages that draw, or a screen to draw on: Qt would abort.
 
     Raises
     ------
     BciError
-        If one is missing; says what to install.
+        If one is missing; says what to do.
     """
     from bci.errors import BciError
 
@@ -144,6 +146,11 @@ def check_qt() -> None:
         raise BciError(
             f"bci monitor needs {' and '.join(NEEDED)}, got no {' and no '.join(missing)}. "
             "Install them with: pip install 'streaming-bci[monitor]'"
+        )
+    if sys.platform.startswith("linux") and not any(os.environ.get(name) for name in SCREENS):
+        raise BciError(
+            "bci monitor needs a screen, got neither DISPLAY nor WAYLAND_DISPLAY. "
+            "Start it on a desktop, or with QT_QPA_PLATFORM=offscreen and --screenshot."
         )
 
 

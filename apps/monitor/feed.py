@@ -189,9 +189,9 @@ class _Reader:
         return len(stamps)
 
     def _texts(self, inlet: pylsl.StreamInlet) -> int:
-        rows, stamps = inlet.pull_chunk(SLICE_S, 1024)
-        for row, stamp in zip(rows, stamps, strict=True):
-            text = row[0][: MAX_EVENT_CHARS + 1]
+        rows, stamps = inlet.pull_chunk(SLICE_S, 1024, as_numpy=True)  # bytes: other senders' need not be UTF-8
+        for row, stamp in zip(rows, stamps.tolist(), strict=True):
+            text = row[0].decode("utf-8", "replace")[: MAX_EVENT_CHARS + 1]
             self._say(functools.partial(_hand_over, self._role, text, stamp), 100 + 4 * len(text))
         return len(stamps)
 

@@ -75,7 +75,7 @@ class HealthFigures:
             engine=text(fields, "engine"),
             precision=text(fields, "precision"),
             gpu_memory=_memory(mapping(fields, "gpu_memory")),
-            silent_s=max(0.0, now_s - self.newest_s),
+            silent_s=max(now_s - self.newest_s, 0.0),
             monitor_dropped=monitor_dropped,
         )
 

@@ -127,7 +127,8 @@ class MonitorModel:
         for row, stamp in zip(rows, stamps, strict=True):
             finite = bool(np.isfinite(row[:n]).all())
             self._state.predict(float(row[n + 1]), float(row[n]), finite, now_s)
-            self._probabilities.take(row, float(stamp))
+            if math.isfinite(stamp):
+                self._probabilities.take(row, float(stamp))
 
     def on_event(self, line: str, stamp: float) -> None:
         """Take one event of the session, a JSON object; what is none is counted as ``unreadable``."""

@@ -182,6 +182,8 @@ class SpectrogramPanel:
     def push(self, data: np.ndarray, stamps: np.ndarray) -> None:
         """Take the next frames, shape (n_channels · n_mels, n_frames); those of other channels are dropped."""
         if self.n_mels and len(stamps) and data.shape == (self._n_channels * self.n_mels, len(stamps)):
+            if not (known := np.isfinite(stamps)).all():
+                data, stamps = data[:, known], stamps[known]
             self._history.push(data, stamps)
             if not self.is_held:
                 self._waiting.append((data, stamps))

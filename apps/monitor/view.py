@@ -19,7 +19,7 @@ from apps.monitor.keys import KEYS
 from apps.monitor.model import MonitorModel
 from apps.monitor.options import MonitorOptions
 from apps.monitor.settings import read_settings, write_settings
-from apps.monitor.snapshot import Snapshot
+from apps.monitor.snapshot import SHAPES, Snapshot, StatePanel
 from apps.monitor.theme import THEMES, stylesheet
 from apps.monitor.widgets.events import EventView
 from apps.monitor.widgets.health import HealthView
@@ -51,6 +51,7 @@ TITLES = {
     "replay": "Replay",
 }
 SLOW = ("health", "events", "replay")
+BROKEN = StatePanel("fault", "FAULT", SHAPES["fault"], ("The monitor itself has failed.", "What it shows may be old."))
 
 
 class Source(Protocol):
@@ -124,7 +125,17 @@ class MonitorWindow(QMainWindow):
         self._timer.start(FRAME_MS)
 
     def tick(self) -> None:
-        """Take what has come, and move it to the widgets that can be seen."""
+        """Take what has come, and show it; where that fails the state says so, rather than what was so before."""
+        failed = True
+        try:
+            self._show_new()
+            failed = False
+        finally:
+            if failed:
+                self.state.show_state(BROKEN)
+
+    def _show_new(self) -> None:
+        """Move what has come to the widgets that can be seen."""
         self._feed.pump(self._model)
         now_s = self._model.clock()
         shown = self.snapshot = self._model.snapshot(now_s)

@@ -150,6 +150,31 @@ def test_stamps_that_are_no_times_are_shown_as_such(window, scene):
     assert "–" in times
 
 
+def test_predictions_and_features_of_no_time_are_left_out(window, scene):
+    for stamp in (math.inf, -math.inf, math.nan):
+        scene.model.on_prediction(np.array([[0.1, 0.9, 1.0, 1, 0.8]], np.float32), np.array([stamp]))
+        scene.model.on_features(scene.features(1, 10.0, 15.0), np.array([stamp]))
+        look(window, scene)
+    assert np.isfinite(window.snapshot.curves.times).all()
+    assert math.isfinite(window.spectrogram.panel.newest_s)
+
+
+def test_a_monitor_that_fails_says_so_and_never_goes_on_to_say_ok(window, scene, monkeypatch):
+    assert window.state.sign.word == "OK"
+
+    def fail(*_):
+        raise ArithmeticError("a defect")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(scene.model, "snapshot", fail)
+        with pytest.raises(ArithmeticError, match="a defect"):
+            window.tick()
+    assert window.state.sign.word == "FAULT"
+    assert "monitor itself" in window.state.reasons.text()
+    window.tick()
+    assert window.state.sign.word == "OK"
+
+
 def test_five_thousand_events_a_second_do_not_hold_the_window_up(window, scene):
     window.focus_panel("events")
     began = time.perf_counter()

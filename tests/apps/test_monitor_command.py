@@ -80,6 +80,16 @@ def test_without_qt_one_line_says_what_to_install(monkeypatch, capsys):
     assert said.count("\n") == 1
 
 
+def test_without_a_screen_one_line_says_what_to_do(monkeypatch, capsys):
+    for name in monitor.SCREENS:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(sys, "platform", "linux")
+    assert cli.main(["monitor", "--demo"]) == 1
+    said = capsys.readouterr().err
+    assert "bci monitor needs a screen, got neither DISPLAY nor WAYLAND_DISPLAY. Start it on a desktop" in said
+    assert said.count("\n") == 1
+
+
 def test_the_parts_without_a_window_need_no_qt():
     code = (
         "import sys; import apps.commands.monitor, apps.monitor.model, apps.monitor.feed, apps.monitor.export, "

@@ -241,6 +241,19 @@ def test_a_stream_of_another_kind_is_refused_in_words(role):
 
 
 @pytest.mark.lsl
+def test_a_marker_that_is_no_utf_8_is_shown_and_those_after_it(monkeypatch):
+    markers = outlet("eeg-latin-annotations", ("",), ("",), 0.0, "string")
+    with watching("latin", "eeg-latin") as (feed, model):
+        pumped(feed, model, lambda s: s.streams.get("annotations") == "connected")
+        markers.wait_for_consumers(TIMEOUT_S)
+        for sent in ("Mühe".encode("latin-1"), b"after"):
+            markers.push_sample([sent])
+        snapshot = pumped(feed, model, lambda s: len(s.events.rows) == 2)
+    assert [row.text for row in snapshot.events.rows] == ["M\ufffdhe (0 s)", "after (0 s)"]
+    del markers
+
+
+@pytest.mark.lsl
 def test_markup_and_5000_events_at_once():
     info = pylsl.StreamInfo("flood-events", "Markers", 1, 0.0, "string", "flood")
     events = pylsl.StreamOutlet(info)

@@ -277,6 +277,11 @@ def test_health_is_what_the_status_says():
     assert (health.engine, health.precision, health.silent_s) == ("onnx", "fp32", 0.0)
 
 
+def test_before_the_first_status_nothing_is_known_of_its_age():
+    clock = Clock()
+    assert math.isnan(running(clock).snapshot(clock.now_s).health.silent_s)
+
+
 def test_a_declared_budget_and_a_gpu_are_shown():
     clock = Clock()
     model = running(clock)
