@@ -98,7 +98,9 @@ class AlarmState:
         elif math.isnan(self._onset_s):
             self._onset_s = received_s
 
-    def panel(self, now_s: float, session: SessionPanel, streams: Mapping[str, str]) -> StatePanel:
+    def panel(
+        self, now_s: float, session: SessionPanel, streams: Mapping[str, str], behind_s: float = 0.0
+    ) -> StatePanel:
         """Return what is shown at `now_s`.
 
         Parameters
@@ -108,8 +110,12 @@ class AlarmState:
         session : SessionPanel
         streams : mapping of str to str
             As in `Snapshot`.
+        behind_s : float, default=0.0
+            How long what has come waits to be taken: what is said of now may be of then.
         """
         state, reasons, since_s = self._judge(now_s, session, streams)
+        if behind_s > SILENT_S and state in ("ok", "settling", "warning"):
+            state, reasons, since_s = "fault", (f"This monitor is {behind_s:.0f} s behind: it is too slow.",), math.nan
         if state != self._shown[0]:
             self._shown = (state, now_s if math.isnan(since_s) else since_s)
         on, muted = self._flags.get("on", False), self._flags.get("muted", False)

@@ -85,8 +85,9 @@ class Feed:
         while (letter := self._mailbox.take()) is not None:
             letter(model)
             if time.monotonic() > until:
-                return False
-        return True
+                break
+        model.behind_s = self._mailbox.behind_s()
+        return letter is None
 
     def close(self) -> None:
         """End the threads; may be called twice."""

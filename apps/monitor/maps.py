@@ -79,7 +79,9 @@ class MapPanel:
         group = self._groups[kind]
         self.colours = colour_map("signed" if group.signed else "viridis")
         self.unit, self.range = group.unit, (-1e-9, 1e-9)
-        self._weigh()
+        self._weights = None
+        self.image.fill(0)
+        self.generation += 1
 
     def connect(self, described: Described) -> None:
         """Begin with a stream; one without enough positions gives no map, and `why_empty` says why."""
@@ -99,8 +101,7 @@ class MapPanel:
         """Leave bad channels out."""
         if frozenset(bad) != self._bad:
             self._bad = frozenset(bad)
-            if self.kind:
-                self._weigh()
+            self._weights = None  # it costs too much for a map that nobody looks at
 
     def push(self, data: np.ndarray, stamps: np.ndarray) -> None:
         """Take the next samples, shape (n_channels, n_samples); those of other channels are dropped."""
@@ -115,21 +116,24 @@ class MapPanel:
         now_s : float
             Any clock, in seconds.
         """
-        if self._weights is None or now_s - self._painted_s < PERIOD_S or self._described is None:
+        if not self.kind or now_s - self._painted_s < PERIOD_S or self._described is None:
             return False
         self._painted_s = now_s
+        weights = self._weigh() if self._weights is None else self._weights
         values = self._groups[self.kind].values(self._history, self._described.sfreq)[self._used]
-        if not np.isfinite(values).all():
-            return False
+        if not np.isfinite(values).all():  # no older map is left there: it would pass for one of now
+            was_there = bool(self.image.any())
+            self.image.fill(0)
+            return was_there
         # one product: nothing but this is done ten times a second
-        field = self._weights @ values
+        field = weights @ values
         low, high = _relaxed(self.range, field, self._groups[self.kind].signed)
         self.range = (low, high)
         share = np.clip((field - low) / (high - low), 0, 1)
         self.image[self._inside] = self.colours[np.rint(share * (N_COLOURS - 1)).astype(np.int64)]
         return True
 
-    def _weigh(self) -> None:
+    def _weigh(self) -> np.ndarray:
         """Make the matrix from sensors to pixels: once per set of sensors, not per map."""
         group = self._groups[self.kind]
         good = np.array([name not in self._bad for name in group.names])
@@ -137,7 +141,7 @@ class MapPanel:
         grid, self._inside = _grid(len(self.image), group.reach)
         self._weights = spline_weights(group.directions[self._used], grid)
         self.image.fill(0)
-        self.generation += 1
+        return self._weights
 
 
 class _Sensors:

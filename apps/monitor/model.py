@@ -53,6 +53,8 @@ class MonitorModel:
         self.wall_offset_s = wall_offset_s
         self.monitor_dropped = 0
         """Chunks that the feed has dropped, since the window was too slow."""
+        self.behind_s = 0.0
+        """How long the oldest that has come, and is not shown yet, waits, in seconds."""
         self.clock = clock
         self._session = SessionPanel(name=printable(name))
         self._streams: dict[str, str] = {}
@@ -63,6 +65,7 @@ class MonitorModel:
         self._doubtful: frozenset[str] = frozenset()
         self._marks: deque[Mark] = deque(maxlen=MAX_MARKS)
         self._map_source = ""
+        self._arrived: dict[str, float] = {}  # role → when something of it came last
 
     def on_stream(self, role: str, described: Described | None, reason: str = "") -> None:
         """Note that a stream is there, or is not.
@@ -104,18 +107,21 @@ class MonitorModel:
 
     def on_signal(self, data: np.ndarray, stamps: np.ndarray) -> None:
         """Take samples of the decoder's own signal, shape (n_channels, n_samples), and their stamps."""
+        self._arrived["signal"] = self.clock()
         self.traces.push(FILTERED, data, stamps)
         if self._map_source == "signal":
             self.maps.push(data, stamps)
 
     def on_raw(self, data: np.ndarray, stamps: np.ndarray) -> None:
         """Take samples of the stream that is decoded, likewise."""
+        self._arrived["raw"] = self.clock()
         self.traces.push(RAW, data, stamps)
         if self._map_source == "raw":
             self.maps.push(data, stamps)
 
     def on_features(self, data: np.ndarray, stamps: np.ndarray) -> None:
         """Take frames of the decoder's own features, shape (n_channels · n_mels, n_frames), and their stamps."""
+        self._arrived["features"] = self.clock()
         self.spectrogram.push(data, stamps)
 
     def on_prediction(self, rows: np.ndarray, stamps: np.ndarray) -> None:
@@ -163,7 +169,7 @@ class MonitorModel:
             now_s=now_s,
             wall_offset_s=self.wall_offset_s,
             session=session,
-            state=self._state.panel(now_s, session, self._streams),
+            state=self._state.panel(now_s, session, self._streams, self.behind_s),
             curves=self._probabilities.curves(self.curve_span_s),
             health=self._health.panel(now_s, session.hop_s, self.monitor_dropped),
             bad_channels=dict(self._bad),
@@ -171,6 +177,7 @@ class MonitorModel:
             marks=tuple(self._marks),
             window=(newest_s - session.window_s / (session.speed or 1.0), newest_s),
             streams=dict(self._streams),
+            silent_s={role: max(0.0, now_s - came_s) for role, came_s in self._arrived.items()},
         )
 
     def whole(self, now_s: float) -> Snapshot:

@@ -262,6 +262,8 @@ class Snapshot:
     streams : mapping of str to str
         Role (``predictions``, ``events``, ``signal``, ``features``, ``raw``, ``annotations``) → ``connected``,
         ``looking`` or why it was lost.
+    silent_s : mapping of str to float
+        Role (``signal``, ``raw``, ``features``) → seconds since something of it came; not there before that.
     """
 
     now_s: float
@@ -275,3 +277,4 @@ class Snapshot:
     marks: tuple[Mark, ...] = ()
     window: tuple[float, float] = (float("nan"), float("nan"))
     streams: Mapping[str, str] = field(default_factory=dict)
+    silent_s: Mapping[str, float] = field(default_factory=dict)

@@ -142,11 +142,11 @@ class MonitorWindow(QMainWindow):
         self.n_frames += 1
         self.state.show_state(shown.state)
         reason = shown.state.reasons[0] if shown.state.reasons else NO_SIGNAL
-        self.traces.refresh(shown.marks, shown.bad_channels, shown.wall_offset_s, reason)
+        self.traces.refresh(shown.marks, shown.bad_channels, shown.wall_offset_s, reason, shown.silent_s)
         if self.probabilities.isVisible():
             self.probabilities.show_curves(shown.curves, shown.session, shown.wall_offset_s)
         if self.spectrogram.isVisible():
-            self.spectrogram.refresh(shown.window)
+            self.spectrogram.refresh(shown.window, shown.silent_s.get("features", 0.0))
         if self.maps.isVisible():
             self.maps.refresh(now_s)
         if now_s - self._slow_s >= SLOW_S:

@@ -292,7 +292,11 @@ class LslSource:
         markers: list[Marker] = []
         try:
             while self._markers.samples_available() and len(markers) < _MAX_MARKERS_PER_READ:
-                values, stamp = self._markers.pull_sample(0.0)
+                try:
+                    values, stamp = self._markers.pull_sample(0.0)
+                except UnicodeDecodeError as error:  # of a sender with another encoding
+                    log.warning("marker of %s is no UTF-8: %s", self._query, printable(repr(error.object)))
+                    continue
                 if values is None:
                     break
                 marker = None

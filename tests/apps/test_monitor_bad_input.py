@@ -63,6 +63,23 @@ def test_a_stream_that_vanishes_is_a_fault_and_says_why_until_it_returns(window,
     assert window.state.reasons.text() == ""
 
 
+def test_pictures_say_when_nothing_new_comes_though_predictions_do(window, scene):
+    look(window, scene, 0.1)
+    assert window.traces.canvas.banner == ""
+    for _ in range(5):
+        scene.clock.now_s += 1.0
+        scene.model.on_prediction(np.array([[0.9, 0.1, 1.0, 1, 0.8]], np.float32), np.array([scene.clock.now_s]))
+        scene.status()
+    look(window, scene, 0.1)
+    assert window.state.sign.word == "OK"
+    assert window.traces.canvas.banner.startswith("NOT LIVE — nothing new for 5 s")
+    assert window.spectrogram.note.text().startswith("NOT LIVE")
+    scene.play(1)
+    look(window, scene, 0.1)
+    assert window.traces.canvas.banner == ""
+    assert window.spectrogram.note.text().startswith("outlined")
+
+
 def test_a_lost_signal_is_a_fault_and_says_why(window, scene):
     scene.event("lost", reason="no samples for 5 s")
     look(window, scene)

@@ -281,3 +281,12 @@ def test_a_mailbox_is_bounded_and_keeps_notices_and_order():
     assert len(heard) == 13
     assert mailbox.n_dropped == 17
     assert mailbox.take() is None
+
+
+def test_a_mailbox_tells_how_long_the_oldest_letter_waits(monkeypatch):
+    mailbox = Mailbox()
+    assert mailbox.behind_s() == 0.0
+    now_s = time.monotonic()
+    mailbox.put(lambda _: None, 8)
+    monkeypatch.setattr(time, "monotonic", lambda: now_s + 60.0)
+    assert 59.0 < mailbox.behind_s() <= 60.0

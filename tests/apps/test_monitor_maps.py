@@ -7,12 +7,14 @@ import math
 import numpy as np
 import pytest
 
+from apps.monitor import maps
 from apps.monitor.colours import MAPS, colour_map
 from apps.monitor.described import Described
 from apps.monitor.maps import MapPanel, band_power_db, sensor_places
 from apps.monitor.model import MonitorModel
 from bci.errors import SpecError
 from bci.stages.electrodes import electrode_positions
+from bci.stages.interpolation import spline_weights
 from bci.stages.montages import TEN_TWENTY_19
 from tests.apps.monitor_feeding import SFREQ, Clock, signal
 
@@ -116,11 +118,32 @@ def test_band_power_is_that_of_a_sine():
     np.testing.assert_allclose(band_power_db(data, SFREQ, 8, 13), [10 * np.log10(50), -60.0], atol=0.1)
 
 
-def test_values_that_are_no_numbers_leave_the_map_as_it_is():
+def test_values_that_are_no_numbers_leave_no_map():
     panel = MapPanel()
     panel.connect(signal(TEN_TWENTY_19))
     panel.push(np.full((19, 512), np.nan), STAMPS[:512])
     assert not panel.paint(0.0)
+    panel.push(noise(19), STAMPS)
+    assert panel.paint(1.0)
+    assert panel.image.any()
+    panel.push(np.full((19, 512), np.nan), STAMPS[-1] + STAMPS[:512])
+    assert panel.paint(2.0)
+    assert not panel.image.any()
+    assert not panel.paint(3.0)
+
+
+def test_a_map_that_nobody_looks_at_costs_nothing(monkeypatch):
+    made = []
+    monkeypatch.setattr(maps, "spline_weights", lambda *places: made.append(places) or spline_weights(*places))
+    panel = MapPanel()
+    panel.connect(signal(TEN_TWENTY_19))
+    panel.push(noise(19), STAMPS)
+    for name in TEN_TWENTY_19[:5]:
+        panel.set_bad({name: "flat"})
+    assert not made
+    assert panel.paint(0.0)
+    assert panel.paint(1.0)
+    assert len(made) == 1
 
 
 def test_the_map_takes_the_filtered_signal_or_the_one_with_places():

@@ -108,8 +108,9 @@ def test_a_mute_counts_down_and_an_acknowledgement_shows():
         (lambda m, c: m.on_stream("predictions", None, "its sender has gone away."), "The prediction stream has gone:"),
         (lambda m, c: setattr(c, "now_s", c.now_s + 8), "No prediction for 8 s."),
         (lambda m, c: m.on_session_process("killed"), "bci run has ended: killed"),
+        (lambda m, c: setattr(m, "behind_s", 9.0), "This monitor is 9 s behind"),
     ],
-    ids=["lost", "vanished", "silent", "process"],
+    ids=["lost", "vanished", "silent", "process", "behind"],
 )
 def test_whatever_stops_the_watching_is_a_fault_that_says_why(happen, reason):
     clock = Clock()

@@ -139,6 +139,7 @@ def test_markers_of_a_stranger_are_checked():
     markers = pylsl.StreamOutlet(pylsl.StreamInfo(f"{name}-annotations", "Markers", 1, 0, "string", "m"))
     with opened(name) as (source, info):
         assert info.annotated
+        markers.push_sample(["Mühe".encode("latin-1")], 7.0)
         for text in ("no json", '{"kind": "annotation", "description": "ok"}', '{"kind": "end", "n_samples": 2}'):
             markers.push_sample([text], 7.0)
         there.push_chunk(np.zeros((2, 2), np.float32), [7.0, 8.0])

@@ -12,6 +12,7 @@ from PySide6.QtWidgets import QComboBox, QLabel, QPushButton, QWidget
 NOTHING = "–"
 HELD = "HELD — not live (H goes on)"
 WIDEST_BOX_PX = 230
+SILENT_S = 3.0
 
 
 def as_panel(widget: QWidget) -> None:
@@ -43,6 +44,13 @@ def named_box(name: str) -> QComboBox:
     box.setAccessibleName(name)
     box.setToolTip(name)
     return box
+
+
+def not_live(held: bool, silent_s: float) -> str:
+    """Return why a picture does not show the present; empty if it does."""
+    if held:
+        return HELD
+    return f"NOT LIVE — nothing new for {span(silent_s)}" if silent_s > SILENT_S else ""
 
 
 def number(value: float, form: str, unit: str = "") -> str:

@@ -11,7 +11,7 @@ from PySide6.QtWidgets import QGridLayout, QSizePolicy, QToolBar, QWidget
 from apps.monitor.spectrogram import SpectrogramPanel
 from apps.monitor.theme import Theme
 from apps.monitor.widgets.colour_bar import ColourBar
-from apps.monitor.widgets.labels import HELD, as_panel, named_box, plain_label, set_text
+from apps.monitor.widgets.labels import as_panel, named_box, not_live, plain_label, set_text
 from apps.monitor.widgets.picture import Picture
 
 SPANS_S = (10.0, 20.0, 30.0, 60.0)
@@ -183,10 +183,11 @@ class SpectrogramView(QWidget):
     def hold(self, stamp_s: float) -> None:
         """Show what came up to a time, and stay there; NaN goes on."""
         self.panel.hold(stamp_s)
-        set_text(self.note, HELD if self.panel.is_held else OUTLINED)
+        set_text(self.note, not_live(self.panel.is_held, 0.0) or OUTLINED)
 
-    def refresh(self, window: tuple[float, float]) -> None:
-        """Show what has come since the last call."""
+    def refresh(self, window: tuple[float, float], silent_s: float = 0.0) -> None:
+        """Show what has come since the last call; nothing has for `silent_s`."""
+        set_text(self.note, not_live(self.panel.is_held, silent_s) or OUTLINED)
         painted = self.panel.paint()
         if self._generation != self.panel.generation:
             self._generation = self.panel.generation

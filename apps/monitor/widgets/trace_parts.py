@@ -22,7 +22,7 @@ from PySide6.QtWidgets import QSizePolicy, QToolTip, QWidget
 
 from apps.monitor.snapshot import Mark
 from apps.monitor.theme import Theme
-from apps.monitor.widgets.labels import HELD, plain_tip, wall_text
+from apps.monitor.widgets.labels import plain_tip, wall_text
 from apps.monitor.widgets.picture import Picture
 
 if TYPE_CHECKING:
@@ -125,8 +125,7 @@ class TraceCanvas(QWidget):
         self.scrolls = True
         self.marks: tuple[Mark, ...] = ()
         self.cursor_s = math.nan
-        self.is_held = False
-        self.empty_text = ""
+        self.banner, self.empty_text = "", ""
         self.setAttribute(Qt.WidgetAttribute.WA_OpaquePaintEvent)
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Expanding)
         self.setMinimumSize(80, 80)
@@ -199,7 +198,7 @@ class TraceCanvas(QWidget):
             if not self.scrolls:
                 painter.fillRect(QRectF(self._x_px(self._panel.head), 0, 2, self.height()), QColor(self._theme.accent))
             self._draw_scale_bar(painter)
-            if self.is_held:
+            if self.banner:
                 self._draw_banner(painter)
         painter.end()
 
@@ -243,13 +242,13 @@ class TraceCanvas(QWidget):
             painter.drawLine(QPointF(x, 0), QPointF(x, self.height()))
 
     def _draw_banner(self, painter: QPainter) -> None:
-        """Say that this is not the present: decoding goes on."""
+        """Say that this is not the present, and why."""
         metrics = painter.fontMetrics()
-        width = metrics.horizontalAdvance(HELD) + 24
+        width = metrics.horizontalAdvance(self.banner) + 24
         plate = QRectF((self.width() - width) / 2, self.height() - metrics.height() - 16, width, metrics.height() + 8)
         painter.fillRect(plate, QColor(self._theme.selected))
         painter.setPen(QColor(self._theme.text))
-        painter.drawText(plate, Qt.AlignmentFlag.AlignCenter, HELD)
+        painter.drawText(plate, Qt.AlignmentFlag.AlignCenter, self.banner)
 
     def _draw_scale_bar(self, painter: QPainter) -> None:
         value, height = self.bar()

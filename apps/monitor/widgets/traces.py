@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 
 from PySide6.QtCore import Signal
 from PySide6.QtGui import QAction
@@ -12,8 +13,8 @@ from PySide6.QtWidgets import QGridLayout, QToolBar, QWidget
 from apps.monitor.draw import TraceColours
 from apps.monitor.snapshot import Mark
 from apps.monitor.theme import Theme
-from apps.monitor.traces import TracePanel
-from apps.monitor.widgets.labels import as_panel, named_box, plain_label, set_text
+from apps.monitor.traces import RAW, TracePanel
+from apps.monitor.widgets.labels import as_panel, named_box, not_live, plain_label, set_text
 from apps.monitor.widgets.trace_parts import TimeAxis, TraceCanvas, TraceNames, amount, stepped
 
 SPANS_S = (1.0, 2.0, 5.0, 10.0, 20.0, 30.0, 60.0)
@@ -148,8 +149,15 @@ class TraceView(QWidget):
             self.hold.setChecked(True)
             self._hold_at(end_s)
 
-    def refresh(self, marks: tuple[Mark, ...], bad: Mapping[str, str], wall_offset_s: float, empty_text: str) -> None:
-        """Show what has come since the last call."""
+    def refresh(
+        self,
+        marks: tuple[Mark, ...],
+        bad: Mapping[str, str],
+        wall_offset_s: float,
+        empty_text: str,
+        silent_s: Mapping[str, float] = MappingProxyType({}),
+    ) -> None:
+        """Show what has come since the last call; `silent_s` is as in `Snapshot`."""
         panel, canvas = self.panel, self.canvas
         painted, other = panel.paint(), self._generation != panel.generation
         if other:
@@ -158,7 +166,9 @@ class TraceView(QWidget):
         if other or self._quality != (bad, panel.doubtful):
             self._quality = (bad, panel.doubtful)
             self.names.refresh()
-        whole = other or marks != canvas.marks or empty_text != canvas.empty_text
+        banner = not_live(self.hold.isChecked(), silent_s.get("raw" if panel.source == RAW else "signal", 0.0))
+        whole = other or (marks, empty_text, banner) != (canvas.marks, canvas.empty_text, canvas.banner)
+        canvas.banner = banner
         canvas.marks, canvas.empty_text, self.axis.wall_offset_s = marks, empty_text, wall_offset_s
         if painted or whole:
             canvas.refresh(whole)
@@ -174,7 +184,7 @@ class TraceView(QWidget):
     def _hold_at(self, stamp_s: float) -> None:
         self.panel.hold(stamp_s)
         self.held.emit(stamp_s)
-        self.canvas.is_held = self.hold.isChecked()
+        self.canvas.banner = not_live(self.hold.isChecked(), 0.0)
         self.canvas.update()
         self.axis.update()
 
