@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from functools import cache, partial
-from multiprocessing import get_context, parent_process
+from multiprocessing import active_children, get_context, parent_process
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -175,8 +175,15 @@ def features(
     if n_processes == 1:
         _count(map(work, specs), on_patient)
     else:
+        others = active_children()
         with ProcessPoolExecutor(n_processes, get_context("spawn"), end_with_parent) as pool:
-            _count(pool.map(work, specs), on_patient)
+            try:
+                _count(pool.map(work, specs), on_patient)
+            except KeyboardInterrupt:  # the pool would let them finish, and may wait for them for ever
+                for child in active_children():
+                    if child not in others:
+                        child.terminate()
+                raise
     return tuple(
         PatientFeatures(
             spec,

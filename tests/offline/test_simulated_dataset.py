@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import replace
+from multiprocessing import active_children
 
 import numpy as np
 import pytest
@@ -92,6 +93,19 @@ def test_the_number_of_processes_changes_nothing(patients, tmp_path):
     again = features(PIPELINE, SMALL.specs(), tmp_path, n_processes=2)
     for one, other in zip(patients, again, strict=True):
         np.testing.assert_array_equal(one.data, other.data)
+
+
+def test_an_interruption_ends_the_simulating_processes(tmp_path):
+    """They have most of an hour of EEG to simulate and are not waited for."""
+    before = active_children()
+
+    def interrupt(_: int) -> None:
+        raise KeyboardInterrupt
+
+    specs = [PatientSpec(1, duration_s=2.0), *(PatientSpec(seed, duration_s=3000.0) for seed in (2, 3, 4))]
+    with pytest.raises(KeyboardInterrupt):
+        features(PIPELINE, specs, tmp_path, n_processes=2, on_patient=interrupt)
+    assert active_children() == before
 
 
 def test_the_cache_key_follows_what_is_computed():
