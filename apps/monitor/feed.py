@@ -60,13 +60,13 @@ class Feed:
     def __init__(self, predictions: str, stream: str | None = None, ended: Callable[[], str] | None = None) -> None:
         self._ended = ended
         self._mailbox = Mailbox()
-        self._stop = threading.Event()
-        self._threads: dict[str, threading.Thread] = {}
+        self._threads: dict[str, tuple[threading.Thread, threading.Event]] = {}  # and what ends it
+        self._closed = False
+        self._chosen, self._decoded = stream or "", ""
         self._read("predictions", predictions)
         for role, suffix in SUFFIXES.items():
             self._read(role, predictions + suffix)
-        if stream:
-            self._read_stream(stream)
+        self._read_stream(self._chosen)
 
     def pump(self, model: MonitorModel, at_most_s: float = PUMP_S) -> bool:
         """Hand over what has come; return whether that is all.
@@ -91,26 +91,37 @@ class Feed:
 
     def close(self) -> None:
         """End the threads; may be called twice."""
-        self._stop.set()
-        for thread in list(self._threads.values()):
+        self._closed = True
+        readers = list(self._threads.values())
+        for _, stop in readers:
+            stop.set()
+        for thread, _ in readers:
             thread.join(JOIN_S)
 
     def _read_stream(self, stream: str) -> None:
-        """Read the stream that is decoded and its annotations, unless that is done already."""
-        if "raw" not in self._threads and stream:
+        """Read the stream that is decoded and its annotations, and no longer those of another session."""
+        if stream not in ("", self._decoded):
+            self._decoded = stream
             self._read("raw", stream)
             self._read("annotations", f"{stream}-annotations")
 
     def _read(self, role: str, name: str) -> None:
         found = self._found if role == "predictions" else None
-        reader = _Reader(role, name, self._mailbox, self._stop, found)
+        stop = threading.Event()
+        reader = _Reader(role, name, self._mailbox, stop, found)
         thread = threading.Thread(target=reader.run, name=f"monitor-{role}", daemon=True)
-        self._threads[role] = thread
+        if role in self._threads:
+            before, its_stop = self._threads[role]
+            its_stop.set()
+            before.join(JOIN_S)  # what it says must not come after what the next one says
+        self._threads[role] = thread, stop
         thread.start()
+        if self._closed:  # meanwhile
+            stop.set()
 
     def _found(self, described: Described) -> None:
-        if not self._stop.is_set():
-            self._read_stream(described.fields.get("stream", ""))
+        if not self._closed:
+            self._read_stream(self._chosen or described.fields.get("stream", ""))
 
 
 class _Reader:

@@ -227,6 +227,28 @@ def test_a_stream_that_goes_and_comes_back_with_other_channels():
         del back
 
 
+def announced(name, stream):
+    """Return the prediction stream of a session that decodes `stream`."""
+    info = pylsl.StreamInfo(name, "Predictions", 5, 0.0, "float32", f"{name}-{stream}")
+    decoder = info.desc().append_child("decoder")
+    decoder.append_child_value("classes", "rest,move")
+    decoder.append_child_value("stream", stream)
+    return pylsl.StreamOutlet(info)
+
+
+@pytest.mark.lsl
+def test_the_next_session_of_a_name_may_decode_another_stream():
+    kept = [outlet("eeg-one", ("A", "B")), outlet("eeg-two", ("C", "D"))]
+    with watching("again") as (feed, model):
+        first = announced("again", "eeg-one")
+        pumped(feed, model, lambda _: model.traces.names == ("A", "B"))
+        del first
+        pumped(feed, model, lambda s: s.streams["predictions"] != "connected")
+        kept.append(announced("again", "eeg-two"))
+        pumped(feed, model, lambda _: model.traces.names == ("C", "D"))
+    del kept
+
+
 @pytest.mark.lsl
 @pytest.mark.parametrize("role", ["events", "signal"])
 def test_a_stream_of_another_kind_is_refused_in_words(role):
