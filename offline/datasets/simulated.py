@@ -177,9 +177,10 @@ def features(
     else:
         others = active_children()
         with ProcessPoolExecutor(n_processes, get_context("spawn"), end_with_parent) as pool:
+            futures = [pool.submit(work, spec) for spec in specs]
             try:
-                _count(pool.map(work, specs), on_patient)
-            except KeyboardInterrupt:  # the pool would let them finish, and may wait for them for ever
+                _count((future.result() for future in futures), on_patient)
+            except BaseException:  # the pool would let them finish and, interrupted, may wait for them for ever
                 for child in active_children():
                     if child not in others:
                         child.terminate()
