@@ -30,7 +30,9 @@ class HealthFigures:
         """Take a ``status`` event that has just come."""
         total = mapping(mapping(fields, "latency"), "total")
         self._newest, self.newest_s = fields, received_s
-        self._recent.append((received_s, *(number(total, key) for key in ("p50_ms", "p99_ms", "max_ms"))))
+        said = [number(total, key) for key in ("p50_ms", "p99_ms", "max_ms")]
+        is_empty = not any(said)  # no prediction since the status before: 0 ms are no latency
+        self._recent.append((received_s, *([math.nan] * 3 if is_empty else said)))
 
     def panel(self, now_s: float, hop_s: float, monitor_dropped: int) -> HealthPanel:
         """Return the figures at `now_s`.

@@ -278,6 +278,18 @@ def test_health_is_what_the_status_says():
     assert (health.engine, health.precision, health.silent_s) == ("onnx", "fp32", 0.0)
 
 
+def test_seconds_without_a_prediction_do_not_make_the_latency_look_better():
+    clock = Clock()
+    model = running(clock)
+    for k in range(10):
+        clock.now_s += 1
+        latency = dict(zip(("p50_ms", "p99_ms", "max_ms"), (5.0, 9.0, 9.5) if k % 3 == 0 else (0.0,) * 3, strict=True))
+        status(model, clock, latency={"total": latency})
+    health = model.snapshot(clock.now_s).health
+    assert (health.p50_ms, health.p99_ms, health.max_ms) == (5.0, 9.0, 9.5)
+    assert np.isfinite(health.sparkline_ms).sum() == 4
+
+
 def test_before_the_first_status_nothing_is_known_of_its_age():
     clock = Clock()
     assert math.isnan(running(clock).snapshot(clock.now_s).health.silent_s)
