@@ -14,6 +14,7 @@ FIND_S = 10.0
 SILENT_S = 4.0  # a status comes every second
 PATIENCE_S = 5.0  # with the window, as in bci.health
 CONNECTED, LOOKING, GONE = "connected", "looking", "its sender has gone away."
+UNHEARD = "No events of the session are heard: health, bad channels and muting are unknown."
 RESETS = ("loop", "seek", "clock_jump")
 WORDS = {state: state.name.lower() for state in State}
 
@@ -119,7 +120,9 @@ class AlarmState:
         if state != self._shown[0]:
             self._shown = (state, now_s if math.isnan(since_s) else since_s)
         on, muted = self._flags.get("on", False), self._flags.get("muted", False)
+        unheard = math.isnan(self._status_s) and now_s - self._connected_s > SILENT_S
         beside = [
+            UNHEARD if unheard and state in ("settling", "ok", "warning", "alarm") else "",
             "An alarm is held." if on and state not in ("alarm", "ended") else "",
             "Latched: waits to be acknowledged." if self._flags.get("latched") else "",
             "Acknowledged." if self._flags.get("acknowledged") else "",

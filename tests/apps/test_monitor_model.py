@@ -124,6 +124,17 @@ def test_whatever_stops_the_watching_is_a_fault_that_says_why(happen, reason):
     assert all(reason.isprintable() for reason in panel.reasons)
 
 
+def test_a_session_whose_events_are_not_heard_is_shown_with_what_is_missing():
+    clock = Clock()
+    model = running(clock)
+    predict(model, clock, n=20)
+    panel = shown(model, clock)
+    assert panel.state == "ok"
+    assert panel.reasons[0].startswith("No events of the session are heard")
+    status(model, clock)
+    assert shown(model, clock).reasons == ()
+
+
 def test_a_decoder_that_says_nothing_is_a_fault_and_one_that_talks_again_is_none():
     clock = Clock()
     model = running(clock)
