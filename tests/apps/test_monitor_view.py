@@ -237,6 +237,19 @@ def test_marks_stand_at_their_times(window, scene):
     assert (colour.red() > colour.blue() + 60) or (QColor(int(shown[round(x) - 1])).red() > 100)
 
 
+@pytest.mark.parametrize("scrolls", [True, False])
+def test_an_annotation_that_began_before_the_screen_is_shaded_until_it_ends(window, scene, scrolls):
+    window.traces.set_scroll(scrolls)
+    newest_s = window.traces.panel.newest_s
+    scene.model.on_annotation('{"kind": "annotation", "description": "asleep", "duration": 12}', newest_s - 15)
+    window.tick()
+    canvas = window.traces.canvas
+    shown, panel = pixels_of(canvas), argb(window.theme.panel)
+    for ago_s, is_shaded in ((9.5, True), (6.0, True), (3.5, True), (2.5, False), (0.5, False)):
+        column = shown[:, round(canvas._x(newest_s - ago_s))]
+        assert (np.count_nonzero(column == panel) < len(column) / 20) == is_shaded, ago_s
+
+
 def test_one_timer_drives_the_window(window):
     window.start()
     running = [timer for timer in window.findChildren(QTimer) if timer.isActive() and not timer.isSingleShot()]

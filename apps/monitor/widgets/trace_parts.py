@@ -218,15 +218,11 @@ class TraceCanvas(QWidget):
         metrics = painter.fontMetrics()
         right = -math.inf  # where the text of the mark before ends
         for mark in self.marks:
+            colour = QColor(self._theme.alarm_span if mark.kind.startswith(("alarm", "fault")) else self._theme.mark)
+            self._shade(painter, mark, colour)
             x = self._x(mark.time)
             if not math.isfinite(x):
                 continue
-            colour = QColor(self._theme.alarm_span if mark.kind.startswith(("alarm", "fault")) else self._theme.mark)
-            if mark.duration_s > 0:
-                pale = QColor(colour)
-                pale.setAlpha(40)
-                px_per_s = self.width() / self._panel.span_s
-                painter.fillRect(QRectF(x, 0, mark.duration_s * px_per_s, self.height()), pale)
             painter.setPen(QPen(colour, 1.5))
             painter.drawLine(QPointF(x, 0), QPointF(x, self.height()))
             text = metrics.elidedText(_title(mark), Qt.TextElideMode.ElideRight, 220)
@@ -240,6 +236,18 @@ class TraceCanvas(QWidget):
         if math.isfinite(x):
             painter.setPen(QPen(QColor(self._theme.accent), 2, Qt.PenStyle.DashLine))
             painter.drawLine(QPointF(x, 0), QPointF(x, self.height()))
+
+    def _shade(self, painter: QPainter, mark: Mark, colour: QColor) -> None:
+        """Shade what a mark lasts, also of one that began before what is on the screen, but not what is yet to come."""
+        newest_s, span_s, width = self._panel.newest_s, self._panel.span_s, self.width()
+        begin_s = max(mark.time, newest_s - span_s * (1 - 1e-6))
+        x, length = self._x(begin_s), (min(mark.time + mark.duration_s, newest_s) - begin_s) / span_s * width
+        if not (math.isfinite(x) and length > 0):
+            return
+        pale = QColor(colour)
+        pale.setAlpha(40)
+        for left in (x, x - width):  # a sweep goes on from the left
+            painter.fillRect(QRectF(left, 0, length, self.height()), pale)
 
     def _draw_banner(self, painter: QPainter) -> None:
         """Say that this is not the present, and why."""
