@@ -237,6 +237,18 @@ def test_marks_stand_at_their_times(window, scene):
     assert (colour.red() > colour.blue() + 60) or (QColor(int(shown[round(x) - 1])).red() > 100)
 
 
+def test_values_that_are_no_numbers_leave_the_place_of_the_map_empty(window, scene):
+    window.focus_panel("maps")
+    scene.play(1)
+    window.tick()
+    centre = window.maps.canvas.head().center().toPoint() + QPoint(6, 9)  # beside a sensor
+    empty = argb(window.theme.panel)
+    assert pixels_of(window.maps.canvas)[centre.y(), centre.x()] != empty
+    scene.signal(np.full((19, 512), np.nan, np.float32))
+    window.tick()
+    assert pixels_of(window.maps.canvas)[centre.y(), centre.x()] == empty
+
+
 @pytest.mark.parametrize("scrolls", [True, False])
 def test_an_annotation_that_began_before_the_screen_is_shaded_until_it_ends(window, scene, scrolls):
     window.traces.set_scroll(scrolls)

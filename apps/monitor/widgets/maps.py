@@ -87,7 +87,8 @@ class MapCanvas(QWidget):
             outline = QPainterPath()
             outline.addEllipse(head)
             painter.setClipPath(outline)
-            self._picture.draw_within(painter, head)
+            if self._panel.image.any():  # else there is no map, and its place stays empty
+                self._picture.draw_within(painter, head)
             painter.setClipping(False)
             painter.drawEllipse(head)
             painter.setPen(Qt.PenStyle.NoPen)
