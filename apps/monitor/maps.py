@@ -19,6 +19,7 @@ PERIOD_S = 0.1
 POWER_S = 1.0
 KEPT_S = 2.0
 MIN_SENSORS = 4
+MAX_SENSORS = 512  # the weights of 1024 would hold the window up for seconds
 BANDS_HZ = {"delta": (1.0, 4.0), "theta": (4.0, 8.0), "alpha": (8.0, 13.0), "beta": (13.0, 30.0), "gamma": (30.0, 45.0)}
 FIELD, GRADIENT, POTENTIAL = "field", "gradient (pairs)", "potential"
 LOWEST_POWER = 1e-6
@@ -86,12 +87,12 @@ class MapPanel:
     def connect(self, described: Described) -> None:
         """Begin with a stream; one without enough positions gives no map, and `why_empty` says why."""
         self._described = described
-        self._groups = _kinds(described)
+        self._groups = {kind: group for kind, group in _kinds(described).items() if len(group.names) <= MAX_SENSORS}
         self._history = History(len(described.labels), described.sfreq, KEPT_S)
         if not self._groups:
             self.kind, self._weights = "", None
             self.image.fill(0)
-            self.why_empty = f"A map needs at least {MIN_SENSORS} channels with known places."
+            self.why_empty = f"A map needs {MIN_SENSORS} to {MAX_SENSORS} channels with known places."
             self.generation += 1
             return
         self.why_empty = ""

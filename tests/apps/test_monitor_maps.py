@@ -97,7 +97,7 @@ def test_without_places_there_is_no_map_and_it_is_said():
     panel = MapPanel()
     assert panel.why_empty == "No signal yet."
     panel.connect(signal(("a", "b", "c", "d", "e")))
-    assert panel.why_empty == "A map needs at least 4 channels with known places."
+    assert panel.why_empty == "A map needs 4 to 512 channels with known places."
     assert not panel.paint(0.0)
     flat = np.array([[0, 0, 1.0], [1, 0, 1], [0, 1, 1], [1, 1, 1], [2, 1, 1]])
     panel.connect(signal(("a", "b", "c", "d", "e"), positions=flat))
@@ -130,6 +130,15 @@ def test_values_that_are_no_numbers_leave_no_map():
     assert panel.paint(2.0)
     assert not panel.image.any()
     assert not panel.paint(3.0)
+
+
+def test_more_sensors_than_a_window_can_wait_for_give_no_map():
+    places = np.random.default_rng(0).normal(size=(600, 3))
+    labels = tuple(f"s{i}" for i in range(600))
+    panel = MapPanel()
+    panel.connect(Described("grid", "EEG", labels, ("uV",) * 600, ("EEG",) * 600, SFREQ, places))
+    assert panel.kinds == ()
+    assert "4 to 512 channels" in panel.why_empty
 
 
 def test_a_map_that_nobody_looks_at_costs_nothing(monkeypatch):
