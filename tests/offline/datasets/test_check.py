@@ -16,9 +16,9 @@ from offline.datasets.check import check_dataset, check_examples, readable
 from offline.datasets.registry import load_dataset, load_examples
 from offline.datasets.simulated import TRAIN
 from offline.prepare import prepared
+from tests.offline.datasets.image_layout import LOWER, made_fold, write_folds
 from tests.offline.datasets.layouts import write_bids, write_chbmit, write_tusz
 from tests.offline.datasets.test_hms import HEAD, row, write_eeg
-from tests.offline.datasets.test_seizure_images import LOWER, _fold, _write
 
 SEIZURE = "TERM,5.0,9.0,seiz,1.0\n"
 NONE = "TERM,0.0,20.0,bckg,1.0\n"
@@ -133,12 +133,12 @@ def test_large_archives_are_not_listed(tmp_path, monkeypatch):
 
 
 def test_examples_are_checked(tmp_path):
-    folds = {k: _fold(k, (6, 5, 3), np.float32) for k in (1, 2, 3)}
+    folds = {k: made_fold(k, (6, 5, 3), np.float32) for k in (1, 2, 3)}
     folds[1][0][3, 2, 1, 0] = np.inf
     folds[2][0][0] = folds[1][0][0]  # another person's
     folds[2][0][2] = folds[2][0][3]  # the same person's
     folds[3][2][:] = folds[1][2][0]
-    folder = _write(tmp_path / "a", LOWER, "mel", folds)
+    folder = write_folds(tmp_path / "a", LOWER, "mel", folds)
     done = []
     report = check_examples(load_examples("seizure-images-mel", folder), done.append)
     assert done == [18]
@@ -169,7 +169,7 @@ def test_what_is_simulated_is_described_without_reading_it(capsys, monkeypatch):
 
 
 def test_the_command_for_examples(tmp_path, capsys):
-    folder = _write(tmp_path / "a", LOWER, "mel", {1: _fold(1, (6, 5, 3))})
+    folder = write_folds(tmp_path / "a", LOWER, "mel", {1: made_fold(1, (6, 5, 3))})
     assert main(["data", "check", "--dataset", "seizure-images-mel", "--data", str(folder)]) == 0
     assert "6 examples of 3 subjects in 1 folds" in capsys.readouterr().out
 
