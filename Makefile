@@ -4,6 +4,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# More than cores: much of a test of real streams is waiting.
 TEST_PROCESSES ?= 3
 
 .PHONY: help demo test clean

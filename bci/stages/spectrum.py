@@ -20,7 +20,10 @@ BLOCK_VALUES = 1 << 16
 """Samples of frames that are transformed at once: half a MiB, so that each step finds the one before in the cache."""
 
 N_THREADS = 2
-"""Threads that share more frames than one block holds, as of a recording; they would idle on what arrives live."""
+"""Threads that share the frames of a recording."""
+
+MIN_SHARED = 32
+"""Blocks from which on they do: what arrives live has a few, and must not start threads."""
 
 
 class FrameSpec(Protocol):
@@ -112,8 +115,9 @@ class SpectrumStage(Stage):
             def fill(piece: slice) -> None:
                 features[..., piece] = self._features(frames[:, piece])
 
-            if len(pieces) == 1:
-                fill(pieces[0])
+            if len(pieces) < MIN_SHARED:
+                for piece in pieces:
+                    fill(piece)
             else:
                 with ThreadPoolExecutor(N_THREADS, "frames") as threads:
                     list(threads.map(fill, pieces))
