@@ -23,6 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Write the table and, if asked, the blend; print its figures."""
     from bci.errors import UsageError
+    from bci.sinks.jsonl_sink import check_log
     from offline.ensemble import ensemble, write_ensemble
     from offline.oof import read_runs, write_table
 
@@ -30,6 +31,9 @@ def run(args: argparse.Namespace) -> int:
         raise UsageError("--votes chooses what a blend is fitted to, got no blend. Pass --blend.")
     if args.blend is not None and args.blend.resolve() == args.out.resolve():
         raise UsageError(f"The table and the blend need a file each, got {args.out} for both. Change --blend.")
+    check_log(args.out, "table")
+    if args.blend is not None:
+        check_log(args.blend, "blend")
     found = read_runs(args.runs)
     together = None if args.blend is None else ensemble(found, args.votes)
     write_table(found, args.out)

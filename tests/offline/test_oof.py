@@ -150,6 +150,10 @@ def test_files_that_cannot_be_written_or_read(runs, tmp_path, capsys):
         write_table([run], tmp_path / "absent" / "oof.csv")
     words = ["oof", str(runs / "a"), "--out", "oof.csv"]
     assert main([*words, "--blend", "absent/blend.json"]) == 2
+    assert capsys.readouterr().err.startswith("bci-train: error: The blend needs a file in a folder that can be written")
+    assert main(["oof", str(runs / "a"), "--out", "absent/oof.csv", "--blend", "blend.json"]) == 2
+    assert not Path("oof.csv").exists()
+    assert not Path("blend.json").exists()
     assert main([*words, "--blend", "../x/../" + tmp_path.name + "/oof.csv"]) == 2
     assert "The table and the blend need a file each, got oof.csv for both. Change --blend." in capsys.readouterr().err
     assert main(["oof", str(runs / "a"), str(runs / "a"), "--out", "oof.csv"]) == 2
