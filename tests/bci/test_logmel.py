@@ -1,6 +1,5 @@
 """The streaming log-mel against the torch front end and against formulas written out here, on noise and recordings."""
 
-from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 
 import mne
@@ -11,10 +10,9 @@ from scipy.fft import rfft
 from scipy.signal import ShortTimeFFT, butter, get_window, sosfilt
 
 from bci.chunk import Signal
-from bci.stages import spectrum
 from bci.stages.filters import Bandpass
 from bci.stages.logmel import LogMel
-from bci.stages.spectrum import BLOCK_VALUES, MIN_SHARED
+from bci.stages.spectrum import BLOCK_VALUES
 from models.logmel import LogMelFrontEnd
 from tests.bci.cuts import ones, random_with_zeros, split
 
@@ -181,24 +179,6 @@ def test_long_streams_are_cut_into_blocks_without_a_seam():
     whole = run(spec, sfreq, x)
     assert whole.shape[-1] > 2 * n_block
     np.testing.assert_allclose(run(spec, sfreq, x, ones(x.shape[-1])), whole, rtol=1e-12, atol=1e-12)
-
-
-@pytest.mark.parametrize("n_blocks", [MIN_SHARED - 1, MIN_SHARED])
-def test_threads_share_a_recording_and_nothing_shorter(n_blocks, monkeypatch):
-    shared = []
-
-    class Counted(ThreadPoolExecutor):
-        def map(self, work, pieces):
-            shared.extend(pieces)
-            return super().map(work, pieces)
-
-    monkeypatch.setattr(spectrum, "ThreadPoolExecutor", Counted)
-    sfreq, spec = RECIPES["fast"]
-    x = noise(20 * (n_blocks * (BLOCK_VALUES // (3 * 256)) - 1) + 256)
-    whole = run(spec, sfreq, x)
-    assert len(shared) == (n_blocks if n_blocks >= MIN_SHARED else 0)
-    cuts = [999] * (x.shape[-1] // 999) + [x.shape[-1] % 999]
-    np.testing.assert_allclose(run(spec, sfreq, x, cuts), whole, rtol=1e-12, atol=1e-12)
 
 
 def test_memory_does_not_grow_with_the_stream():
