@@ -14,6 +14,7 @@ import numpy as np
 
 from apps.bench import sender
 from apps.bench.children import Child, children, reply, stop_event
+from apps.bench.hygiene import in_real_time
 from apps.bench.stages import NAMES
 from apps.bench.timing import Latencies
 from bci.chunk import Signal, samples
@@ -104,7 +105,30 @@ def mne_lsl(pipe: Connection, stream: str, history_s: float) -> None:
 SIDES: dict[str, Callable[..., None]] = {"ours": ours, "mne-lsl": mne_lsl}
 
 
-def run_turn(side: str, history_s: float, duration_s: float, seed: int) -> tuple[np.ndarray, float]:
+@dataclass(frozen=True, slots=True)
+class Case:
+    """Who reads, and how.
+
+    Parameters
+    ----------
+    side : str
+        Of `SIDES`.
+    history_s : float
+        Filtered samples kept at hand, in seconds.
+    real_time : bool
+        With real-time hygiene.
+    """
+
+    side: str
+    history_s: float
+    real_time: bool
+
+    def __str__(self) -> str:
+        """Return the label of its row."""
+        return f"{self.side}, {self.history_s:g} s kept" + (", --realtime" if self.real_time else "")
+
+
+def run_turn(case: Case, duration_s: float, seed: int) -> tuple[np.ndarray, float]:
     """Return the seconds from the stamp of the newest sample to the callback, and the share of a core.
 
     Raises
@@ -114,7 +138,10 @@ def run_turn(side: str, history_s: float, duration_s: float, seed: int) -> tuple
     """
     stream = f"bci-callback-{uuid.uuid4().hex[:10]}"
     with children() as started:
-        reading = Child(side, SIDES[side], (stream, history_s))
+        work, arguments = SIDES[case.side], (stream, case.history_s)
+        reading = (
+            Child(case.side, in_real_time, (work, *arguments)) if case.real_time else Child(case.side, work, arguments)
+        )
         started.append(reading)
         reading.answer(SLACK_S)
         sending = Child("sending", sender.send, (stream, 0.0, duration_s + SETTLE_S, seed, SIGNAL, CHUNK))
@@ -126,21 +153,18 @@ def run_turn(side: str, history_s: float, duration_s: float, seed: int) -> tuple
     late = (told.called_s - told.stamps)[told.stamps >= sent.stamps[0] + SETTLE_S]
     if not late.size:
         raise StreamError(
-            f"Samples must reach {side} after the first {SETTLE_S:g} s, got none. "
+            f"Samples must reach {case.side} after the first {SETTLE_S:g} s, got none. "
             "Is LSL blocked on the loopback interface?"
         )
     return late, told.busy
 
 
-def run(
-    n_rounds: int, duration_s: float, histories_s: tuple[float, ...], sides: tuple[str, ...], seed: int
-) -> dict[tuple[str, float], tuple[Latencies, float]]:
-    """Return latencies and the share of a core for each side and history, measured in turn."""
-    cases = [(side, history_s) for history_s in histories_s for side in sides]
-    found: dict[tuple[str, float], list[tuple[np.ndarray, float]]] = {case: [] for case in cases}
+def run(cases: tuple[Case, ...], n_rounds: int, duration_s: float, seed: int) -> dict[Case, tuple[Latencies, float]]:
+    """Return latencies and the share of a core for each case, measured in turn."""
+    found: dict[Case, list[tuple[np.ndarray, float]]] = {case: [] for case in cases}
     for k in range(n_rounds):
-        for side, history_s in cases if k % 2 == 0 else cases[::-1]:
-            found[side, history_s].append(run_turn(side, history_s, duration_s / n_rounds, seed + k))
+        for case in cases if k % 2 == 0 else cases[::-1]:
+            found[case].append(run_turn(case, duration_s / n_rounds, seed + k))
     return {
         case: (Latencies.of(np.concatenate([late for late, _ in turns])), float(np.mean([busy for _, busy in turns])))
         for case, turns in found.items()

@@ -6,13 +6,13 @@ import importlib.util
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
-from multiprocessing.connection import Connection
 from typing import Any
 
 import numpy as np
 
 from apps.bench import machine, ours, peer, sender
 from apps.bench.children import Child, children, private_lsl
+from apps.bench.hygiene import in_real_time, missing_hygiene
 from apps.bench.sender import Sent
 from apps.bench.timing import Latencies
 from apps.bench.trace import BUDGET_MS, Measured, Trace, measure
@@ -50,6 +50,8 @@ class Settings:
         Of the noise that is sent.
     alone : bool, default=False
         Measure our row only, for as long as it takes to say how often a deadline is missed.
+    real_time : bool, default=False
+        Measure this row with real-time hygiene.
     """
 
     duration_s: float = 60.0
@@ -60,6 +62,7 @@ class Settings:
     n_threads: int = 1
     seed: int = 0
     alone: bool = False
+    real_time: bool = False
 
     def __post_init__(self) -> None:
         if self.engine not in ("auto", *ENGINES):
@@ -73,6 +76,10 @@ class Settings:
             raise UsageError(
                 f"--history-s must be a multiple of {HOP_S:g} s from 10 to {LONG_HISTORY_S:g}, got {self.history_s:g}."
             )
+        if self.real_time and not self.alone:
+            raise UsageError("--realtime must come with --control: without it, rows with and without are measured.")
+        if self.real_time and (missing := missing_hygiene()):
+            raise UsageError(f"--realtime must be possible in full here, got {' '.join(missing)}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,7 +205,8 @@ def measure_all(rows: list[Contender], settings: Settings, progress: Callable[[s
 def contenders(settings: Settings) -> tuple[list[Contender], list[str]]:
     """Return the rows to measure, and notes on those that cannot be."""
     if settings.alone:
-        return [Contender(f"ours, {settings.engine}", ours.decode, settings.engine, settings.history_s)], []
+        label = f"ours, {settings.engine}" + (", --realtime" if settings.real_time else "")
+        return [Contender(label, ours.decode, settings.engine, settings.history_s, settings.real_time)], []
     notes = []
     if missing := missing_hygiene():
         notes.append(f"Rows with --realtime were not measured: {' '.join(missing)}")
@@ -287,22 +295,6 @@ def run_turn(contender: Contender, settings: Settings, seed: int) -> Turn:
         trace, control_s = decoding.answer(SLACK_S), sleeping.answer(SLACK_S)
         sending.stop()
     return Turn(engine, build_s, measure(trace, sent, observed, settle_s), trace, sent, control_s)
-
-
-def missing_hygiene() -> list[str]:
-    """Return the steps of real-time hygiene that are not possible here, with the reason."""
-    from bci.realtime import RealTime
-
-    with RealTime() as real_time:
-        return [str(step) for step in real_time.steps if not step.done]
-
-
-def in_real_time(pipe: Connection, work: Callable[..., None], *arguments: Any) -> None:
-    """Do `work` with real-time hygiene."""
-    from bci.realtime import RealTime
-
-    with RealTime():
-        work(pipe, *arguments)
 
 
 def _row(contender: Contender, turns: list[Turn]) -> Row:

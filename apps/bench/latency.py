@@ -38,6 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="measure our row only, in one turn, beside a process that only sleeps and stamps: for an hour, say",
     )
+    parser.add_argument("--realtime", action="store_true", help="with --control: that row with real-time hygiene")
 
 
 def bench(args: argparse.Namespace, progress: Callable[[str], None]) -> Report:
@@ -46,7 +47,15 @@ def bench(args: argparse.Namespace, progress: Callable[[str], None]) -> Report:
     if rounds < 1 or args.threads < 1:
         raise UsageError(f"--rounds and --threads must be at least 1, got {rounds} and {args.threads}.")
     settings = e2e.Settings(
-        args.duration, args.engine, args.history_s, args.peer, rounds, args.threads, args.seed, args.control
+        duration_s=args.duration,
+        engine=args.engine,
+        history_s=args.history_s,
+        with_peer=args.peer,
+        n_rounds=rounds,
+        n_threads=args.threads,
+        seed=args.seed,
+        alone=args.control,
+        real_time=args.realtime,
     )
     return tables(e2e.run(settings, progress))
 

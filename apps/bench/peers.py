@@ -7,7 +7,9 @@ import importlib.util
 from collections.abc import Callable
 
 from apps.bench import callback_peers, e2e, filter_peers
+from apps.bench.callback_peers import SIDES, Case
 from apps.bench.children import private_lsl
+from apps.bench.hygiene import missing_hygiene
 from apps.bench.peer import INSTALL
 from apps.bench.report import TIMES, Chart, Column, Report, Row, Table, Value, joined, times
 from apps.bench.timing import Latencies
@@ -55,6 +57,8 @@ def bench(args: argparse.Namespace, progress: Callable[[str], None]) -> Report:
     has_peer = importlib.util.find_spec("mne_lsl") is not None
     if not has_peer:
         notes.append(f"mne-lsl was not measured: it is not installed ({INSTALL}).")
+    if (missing := missing_hygiene()) and asked != [FILTER]:
+        notes.append(f"Rows with --realtime were not measured: {' '.join(missing)}")
     rows: list[Row] = []
     measures = {PREDICT: _predictions, CALLBACK: _callbacks, FILTER: _filters}
     with private_lsl():
@@ -103,21 +107,30 @@ def _predictions(
     args: argparse.Namespace, has_peer: bool, notes: list[str], progress: Callable[[str], None]
 ) -> list[Row]:
     settings = e2e.Settings(args.duration, args.engine, 10.0, has_peer, args.rounds, 1, args.seed)
-    wanted = [row for row in e2e.contenders(settings)[0] if row.history_s == settings.history_s and not row.real_time]
+    wanted = [row for row in e2e.contenders(settings)[0] if row.history_s == settings.history_s]
     if args.engine != "eager":
         wanted = [row for row in wanted if row.label != "ours, eager"]
     rows = e2e.measure_all(wanted, settings, progress)
-    return related(PREDICT, {row.label: ("", row.push_to_prediction, row.busy) for row in rows})
+    cases = [str(contender.real_time) for contender in wanted]
+    return related(
+        PREDICT,
+        {row.label: (case, row.push_to_prediction, row.busy) for case, row in zip(cases, rows, strict=True)},
+    )
 
 
 def _callbacks(
     args: argparse.Namespace, has_peer: bool, notes: list[str], progress: Callable[[str], None]
 ) -> list[Row]:
-    sides = tuple(side for side in callback_peers.SIDES if has_peer or side == "ours")
-    found = callback_peers.run(args.rounds, args.duration, HISTORIES_S, sides, args.seed)
+    cases = tuple(
+        Case(side, history_s, real_time)
+        for history_s in HISTORIES_S
+        for real_time in ((False,) if missing_hygiene() else (False, True))
+        for side in SIDES
+        if has_peer or side == "ours"
+    )
+    found = callback_peers.run(cases, args.rounds, args.duration, args.seed)
     return related(
-        CALLBACK,
-        {f"{side}, {history_s:g} s kept": (f"{history_s:g}", *told) for (side, history_s), told in found.items()},
+        CALLBACK, {str(case): (f"{case.history_s:g} {case.real_time}", *told) for case, told in found.items()}
     )
 
 

@@ -10,6 +10,7 @@ import pytest
 
 from apps.bench import e2e, ours, peer, workload
 from apps.bench.children import Child, children, reply
+from apps.bench.hygiene import missing_hygiene
 from apps.bench.sender import Sent
 from apps.bench.trace import Trace, measure
 from apps.cli import main
@@ -65,7 +66,7 @@ def test_e2e_measures_us_and_the_peer_completely(capsys, tmp_path, monkeypatch):
 
 @pytest.mark.lsl
 @pytest.mark.slow
-@pytest.mark.skipif(bool(e2e.missing_hygiene()), reason="real-time hygiene needs root on Linux")
+@pytest.mark.skipif(bool(missing_hygiene()), reason="real-time hygiene needs root on Linux")
 def test_a_turn_with_real_time_hygiene_is_measured(monkeypatch):
     monkeypatch.setattr(e2e, "SETTLE_S", 0.5)
     contender = e2e.Contender("ours", ours.decode, "eager", 10.0, real_time=True)
@@ -93,9 +94,18 @@ def test_the_rows_show_both_engines_the_peer_and_a_long_history(monkeypatch):
     assert notes == []
 
 
-def test_alone_beside_the_control_there_is_one_row():
+def test_alone_beside_the_control_there_is_one_row(monkeypatch):
     rows, notes = e2e.contenders(e2e.Settings(alone=True))
     assert ([row.label for row in rows], notes) == (["ours, auto"], [])
+    monkeypatch.setattr(e2e, "missing_hygiene", list)
+    (row,), notes = e2e.contenders(e2e.Settings(alone=True, real_time=True))
+    assert (row.label, row.real_time, notes) == ("ours, auto, --realtime", True, [])
+
+
+def test_real_time_hygiene_alone_must_be_possible(monkeypatch):
+    monkeypatch.setattr(e2e, "missing_hygiene", lambda: ["priority: not possible, no."])
+    with pytest.raises(UsageError, match=r"--realtime must be possible in full here, got priority: not possible, no\."):
+        e2e.Settings(alone=True, real_time=True)
 
 
 def test_a_missing_peer_is_a_note_that_says_what_to_install(monkeypatch):
@@ -147,6 +157,7 @@ def test_nothing_measured_is_an_error():
     [
         ({"engine": "abacus"}, r"--engine must be one of auto, .*got 'abacus'"),
         ({"duration_s": 1.0}, r"--duration must be at least 2 s for 2 rounds, got 1"),
+        ({"real_time": True}, r"--realtime must come with --control: without it, rows with and without are measured"),
         ({"history_s": 5.0}, r"--history-s must be a multiple of 0.25 s from 10 to 300, got 5"),
     ],
 )

@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 
 from apps.bench import callback_peers, filter_peers, peers
+from apps.bench.callback_peers import Case
+from apps.bench.hygiene import missing_hygiene
 from apps.bench.sender import Sent
 from apps.bench.timing import Latencies
 from bci.errors import StreamError
@@ -30,6 +32,27 @@ def test_ratios_are_to_ours_of_the_same_case():
     assert [row.values["ratio_p50"] for row in rows] == [1.0, 3.0, 1.0, 6.0]
     assert [row.values["core"] for row in rows] == [5.0, 20.0, 5.0, None]
     assert [row.ours for row in rows] == [True, False, True, False]
+
+
+def test_callbacks_are_compared_with_and_without_real_time_hygiene(monkeypatch):
+    told = (latencies(1.0), 0.05)
+    monkeypatch.setattr(callback_peers, "run", lambda cases, *rest: dict.fromkeys(cases, told))
+    args = SimpleNamespace(works="callback", duration=2.0, rounds=1, bursts=1, engine="eager", seed=0)
+
+    def labels(missing):
+        monkeypatch.setattr(peers, "missing_hygiene", lambda: missing)
+        report = peers.bench(args, lambda text: None)
+        return [row.label for row in report.table.rows if row.ours], report.notes
+
+    assert labels([])[0] == [
+        "callback, ours, 10 s kept",
+        "callback, ours, 10 s kept, --realtime",
+        "callback, ours, 300 s kept",
+        "callback, ours, 300 s kept, --realtime",
+    ]
+    rows, notes = labels(["priority: not possible, no."])
+    assert rows == ["callback, ours, 10 s kept", "callback, ours, 300 s kept"]
+    assert "Rows with --realtime were not measured: priority: not possible, no." in notes
 
 
 def test_a_work_that_fails_is_a_note_and_the_others_stay(monkeypatch):
@@ -65,12 +88,16 @@ def test_every_side_filters_a_chunk(side):
 
 @pytest.mark.lsl
 @pytest.mark.slow
-@pytest.mark.parametrize("side", callback_peers.SIDES)
-def test_filtered_samples_reach_a_callback(side, monkeypatch):
-    if side == "mne-lsl":
+@pytest.mark.parametrize(
+    "case", [Case("ours", 10.0, False), Case("ours", 10.0, True), Case("mne-lsl", 10.0, False)], ids=str
+)
+def test_filtered_samples_reach_a_callback(case, monkeypatch):
+    if case.side == "mne-lsl":
         pytest.importorskip("mne_lsl")
+    if case.real_time and (missing := missing_hygiene()):
+        pytest.skip(" ".join(missing))
     monkeypatch.setattr(callback_peers, "SETTLE_S", 0.5)
-    late, busy = callback_peers.run_turn(side, 10.0, 1.0, seed=0)
+    late, busy = callback_peers.run_turn(case, 1.0, seed=0)
     assert late.size > 0
     assert (late > -0.01).all()
     assert busy > 0
@@ -95,4 +122,4 @@ def test_no_samples_at_the_callback_are_an_error(monkeypatch):
 
     monkeypatch.setattr(callback_peers, "Child", Child)
     with pytest.raises(StreamError, match=r"Samples must reach ours after the first 2 s, got none\."):
-        callback_peers.run_turn("ours", 10.0, 1.0, seed=0)
+        callback_peers.run_turn(Case("ours", 10.0, False), 1.0, seed=0)
