@@ -126,22 +126,24 @@ class TrainConfig:
         positive = ("window_s", "hop_s", "epochs", "patience", "learning_rate", "n_validation", "threads", "piece_s")
         wrong = [name for name in positive if getattr(self, name) is not None and getattr(self, name) <= 0]
         if wrong:
-            raise UsageError(f"{wrong[0]} must be above 0, got {getattr(self, wrong[0])}.")
+            raise UsageError(f"{flag(wrong[0])} must be above 0, got {getattr(self, wrong[0])}.")
         if self.batch_size < 2:
-            raise UsageError(f"batch_size must be at least 2 (batch normalisation), got {self.batch_size}.")
+            raise UsageError(f"--batch-size must be at least 2 (batch normalisation), got {self.batch_size}.")
         if self.seed < 0 or self.weight_decay < 0:
-            raise UsageError(f"seed and weight_decay must not be negative, got {self.seed} and {self.weight_decay:g}.")
+            raise UsageError(
+                f"--seed and --weight-decay must not be negative, got {self.seed} and {self.weight_decay:g}."
+            )
         if self.dropout is not None and not 0 <= self.dropout < 1:
-            raise UsageError(f"dropout must be at least 0 and below 1, got {self.dropout:g}.")
+            raise UsageError(f"--dropout must be at least 0 and below 1, got {self.dropout:g}.")
         if self.n_folds < 2 or self.n_inner < 1 or self.tune < 0:
             raise UsageError(
-                "n_folds must be at least 2, n_inner at least 1 and tune not negative, "
+                "--n-folds must be at least 2, --n-inner at least 1 and --tune not negative, "
                 f"got {self.n_folds}, {self.n_inner} and {self.tune}."
             )
 
 
 SETTINGS: tuple[str, ...] = tuple(field.name for field in fields(TrainConfig))
-"""Names of all settings, as in a TOML file; on the command line with ``-`` for ``_``."""
+"""Names of all settings, as in a TOML file."""
 
 
 LOOP = (
@@ -164,6 +166,11 @@ LOOP = (
 
 TRAINING = ("epochs", "patience", "batch_size", "learning_rate", "weight_decay", "dropout", "arguments", *LOOP)
 """Settings of the training, for which recipes and `TrainConfig` have tried defaults."""
+
+
+def flag(name: str) -> str:
+    """Return what a setting is called on the command line."""
+    return f"--{name.replace('_', '-')}"
 
 
 def overridden(config: TrainConfig, names: tuple[str, ...] = TRAINING) -> list[str]:

@@ -10,7 +10,7 @@ import numpy as np
 
 from bci.errors import RecordingError, SpecError, UsageError
 from offline.choices import SplitName
-from offline.config import TrainConfig, overridden
+from offline.config import TrainConfig, flag, overridden
 from offline.datasets.base import Dataset, class_counts
 from offline.datasets.check import readable
 from offline.datasets.registry import load_dataset
@@ -76,7 +76,7 @@ def outer_splits(dataset: Dataset, config: TrainConfig) -> tuple[Split | Tempora
     splits: tuple[Split | TemporalSplit, ...]
     idle = overridden(config, IDLE[config.split])
     if idle:
-        raise UsageError(f"{idle[0]} has no effect with --split {config.split}. Leave it out.")
+        raise UsageError(f"{flag(idle[0])} has no effect with --split {config.split}. Leave it out.")
     try:
         if config.split == "k-fold":
             splits = k_fold(main_labels(dataset), config.n_folds, config.seed)

@@ -85,7 +85,7 @@ class Recipe:
         n_columns = int(np.searchsorted(reach, n_samples, side="right"))
         if n_columns == 0:
             raise UsageError(
-                f"window_s must be at least {reach[0] / signal.sfreq:g} s for this model, got {window_s:g}."
+                f"--window-s must be at least {reach[0] / signal.sfreq:g} s for this model, got {window_s:g}."
             )
         return PipelineSpec(signal, self.stages, Window(n_columns / out.sfreq, hop_s), self.reference_hz)
 

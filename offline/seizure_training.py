@@ -24,7 +24,7 @@ from bci.sources.head_model import CHANNELS
 from models.registry import build
 from offline.calibrate import fit_temperature
 from offline.checkpoint import write_atomic
-from offline.config import TrainConfig, overridden
+from offline.config import TrainConfig, flag, overridden
 from offline.datasets.registry import load_dataset
 from offline.datasets.simulated import (
     CLASSES,
@@ -118,7 +118,7 @@ def command(config: TrainConfig) -> str:
     """Return the command line that repeats a run."""
     defaults = {field.name: field.default for field in fields(config)}
     words = [
-        f"--{name.replace('_', '-')} {_word(value)}"
+        f"{flag(name)} {_word(value)}"
         for name, value in asdict(config).items()
         if value != defaults[name] and name not in ("out", "threads")
     ]
@@ -135,9 +135,9 @@ def _train(
     config: TrainConfig, created: str, on_step: Callable[[Step], None] | None, place: Workplace | None
 ) -> Outcome:
     plan = configured(config)
-    unused = overridden(config, UNUSED)
+    unused = [flag(name) for name in overridden(config, UNUSED)]
     if place is not None and (place.folds is not None or place.helps or place.storage):
-        unused += ["folds, worker or storage"]
+        unused += ["--folds, --worker or --storage"]
     if unused:
         raise UsageError(
             f"The task {config.task} trains a fixed number of epochs on fixed cohorts, got {', '.join(unused)}, which "

@@ -21,10 +21,10 @@ def test_flags_override_the_file(tmp_path):
     ("text", "message"),
     [
         ("epoch = 3", r"unknown fields epoch\. Known: task, .*epochs"),
-        ('epochs = "3"', "epochs must be .*got '3'"),
+        ('epochs = "3"', "--epochs must be .*got '3'"),
         ("seed = true", "seed must be int, got True"),
         ("epochs = 3\nepochs = 4", "needs? a readable TOML file"),
-        ("window_s = nan", "window_s must be"),
+        ("window_s = nan", "--window-s must be"),
     ],
 )
 def test_a_wrong_file_is_refused(tmp_path, text, message):
@@ -44,11 +44,11 @@ def test_a_missing_file_and_missing_settings_are_named(tmp_path):
 @pytest.mark.parametrize(
     ("setting", "message"),
     [
-        ({"window_s": 0.0}, "window_s must be above 0, got 0"),
-        ({"epochs": -1}, "epochs must be above 0, got -1"),
-        ({"batch_size": 1}, r"batch_size must be at least 2 \(batch normalisation\), got 1"),
+        ({"window_s": 0.0}, "--window-s must be above 0, got 0"),
+        ({"epochs": -1}, "--epochs must be above 0, got -1"),
+        ({"batch_size": 1}, r"--batch-size must be at least 2 \(batch normalisation\), got 1"),
         ({"seed": -1}, "must not be negative, got -1"),
-        ({"dropout": 1.0}, "dropout must be at least 0 and below 1, got 1"),
+        ({"dropout": 1.0}, "--dropout must be at least 0 and below 1, got 1"),
     ],
 )
 def test_settings_out_of_range_are_refused(setting, message):

@@ -173,7 +173,7 @@ def test_ten_folds_are_in_the_order_of_their_numbers(tmp_path):
 
 def test_what_has_no_effect_or_no_meaning_is_refused(images, capsys):
     assert run("--model", "mel_cnn", "--n-folds", "3") == 2
-    assert "n_folds has no effect with --split archive" in capsys.readouterr().err
+    assert "--n-folds has no effect with --split archive" in capsys.readouterr().err
     assert run("--model", "mel_cnn", "--alarm-class", "seizure type 1") == 2
     assert "An alarm needs recordings, seizure-images-mel has examples. Leave" in capsys.readouterr().err
     assert run("--model", "eegnet") == 2

@@ -101,8 +101,8 @@ def test_files_that_cannot_be_used_stop_a_run_unless_it_may_skip_them(tmp_path):
     ("changes", "message"),
     [
         ({"split": "k-fold", "n_folds": 5}, "Folds of subjects need at least 3 folds .* got 5 folds and 4 subjects"),
-        ({"n_folds": 3}, "n_folds has no effect with --split leave-one-out"),
-        ({"split": "k-fold", "n_folds": 3, "n_validation": 2}, "n_validation has no effect with --split k-fold"),
+        ({"n_folds": 3}, "--n-folds has no effect with --split leave-one-out"),
+        ({"split": "k-fold", "n_folds": 3, "n_validation": 2}, "--n-validation has no effect with --split k-fold"),
         ({"split": "temporal", "n_folds": 7}, r"into 7 folds needs at least 9 stretches of each person, sub-01 has 8"),
         ({"n_validation": 3}, r"needs at least 5 subjects, got 4.*Or lower --n-validation"),
     ],

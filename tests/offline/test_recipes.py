@@ -33,7 +33,7 @@ def test_a_window_sees_no_more_than_it_says(model, window_s):
 
 
 def test_a_window_shorter_than_a_frame_is_refused():
-    with pytest.raises(UsageError, match=r"window_s must be at least 1 s for this model, got 0\.5"):
+    with pytest.raises(UsageError, match=r"--window-s must be at least 1 s for this model, got 0\.5"):
         recipe("ssvep", "mel_cnn").pipeline(SIGNAL, 0.5, 0.25)
 
 

@@ -102,7 +102,7 @@ def test_a_folder_and_tuning_are_refused(tmp_path):
 
 def test_settings_without_effect_are_refused(tmp_path):
     settings = replace(config(tmp_path / "out"), patience=3, skip_bad=True)
-    with pytest.raises(UsageError, match=r"fixed cohorts, got patience, skip_bad, which would have no effect"):
+    with pytest.raises(UsageError, match=r"fixed cohorts, got --patience, --skip-bad, which would have no effect"):
         train(settings, "")
     assert not (tmp_path / "out").exists()
 

@@ -48,7 +48,10 @@ def test_a_worker_runs_trials_and_scores_nothing(monkeypatch, capsys):
         (["--folds", "first"], "--folds needs numbers such as 0,2, got 'first'"),
         (["--worker"], "A worker runs trials, got none to run. Pass --tune"),
         (["--folds", "3"], "Folds are numbered 0 to 2 here, got 3"),
-        (["--n-folds", "1"], "n_folds must be at least 2, n_inner at least 1 and tune not negative, got 1, 2 and 0"),
+        (
+            ["--n-folds", "1"],
+            "--n-folds must be at least 2, --n-inner at least 1 and --tune not negative, got 1, 2 and 0",
+        ),
         (["--arguments", "sfreq=3"], "An argument of the model has the form name=value, got 'sfreq=3'; n_channels"),
         (["--arguments", "depth"], "has the form name=value, got 'depth'"),
         (["--augment", "flip", "blur"], "No augmentation is named 'blur'"),
@@ -64,7 +67,9 @@ def test_wrong_words_are_wrong_usage_and_leave_nothing(words, message, capsys):
 
 def test_fixed_cohorts_have_no_folds(tmp_path):
     config = TrainConfig("seizure-sim", "mel_cnn", str(tmp_path / "out"))
-    with pytest.raises(UsageError, match="fixed cohorts, got folds, worker or storage, which would have no effect"):
+    with pytest.raises(
+        UsageError, match="fixed cohorts, got --folds, --worker or --storage, which would have no effect"
+    ):
         train_seizures(config, "", None, Workplace(tmp_path / "out", folds=(0,)))
 
 
