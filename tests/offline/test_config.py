@@ -21,10 +21,10 @@ def test_flags_override_the_file(tmp_path):
     ("text", "message"),
     [
         ("epoch = 3", r"unknown fields epoch\. Known: task, .*epochs"),
-        ('epochs = "3"', "--epochs must be .*got '3'"),
+        ('epochs = "3"', "epochs must be .*got '3'"),
         ("seed = true", "seed must be int, got True"),
         ("epochs = 3\nepochs = 4", "needs? a readable TOML file"),
-        ("window_s = nan", "--window-s must be"),
+        ("window_s = nan", "window_s must be"),
     ],
 )
 def test_a_wrong_file_is_refused(tmp_path, text, message):
