@@ -8,7 +8,8 @@ from collections.abc import Callable
 import numpy as np
 
 from apps.bench.networks import FRAME_HZ, N_CHANNELS, N_MELS, key_of, mflop, network, windows
-from apps.bench.report import CPU, TIMES, Chart, Column, Report, Row, Table, Value, numbers, times
+from apps.bench.options import numbers, positive
+from apps.bench.report import CPU, TIMES, Chart, Column, Report, Row, Table, Value, times
 from apps.bench.timing import in_turn
 
 CONTEXTS_S = (10.0, 50.0, 600.0)
@@ -21,7 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
     parser.add_argument("--contexts", type=numbers, default=CONTEXTS_S, metavar="S,…", help="default 10,50,600")
     parser.add_argument("--engine", choices=("onnx", "eager"), default="onnx", help="default onnx")
-    parser.add_argument("--seconds", type=float, default=2.0, metavar="S", help="spent per row (default 2)")
+    parser.add_argument("--seconds", type=positive, default=2.0, metavar="S", help="spent per row (default 2)")
 
 
 def bench(args: argparse.Namespace, progress: Callable[[str], None]) -> Report:

@@ -15,7 +15,8 @@ import numpy as np
 
 from apps.bench import candidates, gpu
 from apps.bench.networks import REFERENCE, key_of, mflop, network, windows
-from apps.bench.report import CPU, TIMES, Chart, Column, Report, Row, Table, Value, joined, numbers, times, whole
+from apps.bench.options import numbers, positive
+from apps.bench.report import CPU, TIMES, Chart, Column, Report, Row, Table, Value, joined, times, whole
 from apps.bench.timing import in_turn
 from bci.engines.catalog import CATALOG, PRECISIONS, EngineKind
 from bci.errors import EngineError, ParityError, UsageError
@@ -52,7 +53,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--models", default=REFERENCE, metavar="NAME,…", help=f"default {REFERENCE}; all: the registry")
     parser.add_argument("--batches", type=numbers, default=BATCHES, metavar="N,…", help="default 1,8,64")
     parser.add_argument("--precision", choices=(*PRECISIONS, "all"), default="fp32", help="default fp32")
-    parser.add_argument("--seconds", type=float, default=2.0, metavar="S", help="spent per row (default 2)")
+    parser.add_argument("--seconds", type=positive, default=2.0, metavar="S", help="spent per row (default 2)")
     parser.add_argument("--threads", type=int, default=1, metavar="N", help="of torch (default 1)")
     parser.add_argument("--all", action="store_true", help="compilers that are not engines here, too (CPU)")
 

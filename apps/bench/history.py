@@ -7,7 +7,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from apps.bench.report import Chart, Column, Report, Row, Table, numbers, whole
+from apps.bench.options import numbers, positive, seed
+from apps.bench.report import Chart, Column, Report, Row, Table, whole
 from apps.bench.timing import in_turn
 from apps.bench.workload import CHUNK_SAMPLES, SIGNAL, WINDOW_SAMPLES
 from bci.ring import Ring
@@ -28,10 +29,12 @@ COLUMNS = (
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
-    parser.add_argument("--seconds", type=float, default=0.5, metavar="S", help="spent per call and row (default 0.5)")
+    parser.add_argument(
+        "--seconds", type=positive, default=0.5, metavar="S", help="spent per call and row (default 0.5)"
+    )
     parser.add_argument("--channels", type=numbers, default=CHANNELS, metavar="N,…", help="default 19,64")
     parser.add_argument("--histories", type=numbers, default=HISTORIES_S, metavar="S,…", help="default 10,60,300,600")
-    parser.add_argument("--seed", type=int, default=0, help="of the noise that is pushed (default 0)")
+    parser.add_argument("--seed", type=seed, default=0, help="of the noise that is pushed (default 0)")
 
 
 def bench(args: argparse.Namespace, progress: Callable[[str], None]) -> Report:

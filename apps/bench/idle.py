@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from apps.bench.options import positive
 from apps.bench.report import TIMES, Chart, Column, Report, Row, Table, times
 from apps.bench.timing import Latencies
 from apps.bench.workload import (
@@ -33,7 +34,7 @@ COLUMNS = (Column("n"), *TIMES, Column("engine", "ms"))
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
-    parser.add_argument("--idle-s", type=float, default=10.0, metavar="S", help="silence (default 10)")
+    parser.add_argument("--idle-s", type=positive, default=10.0, metavar="S", help="silence (default 10)")
     parser.add_argument("--repeats", type=int, default=6, metavar="N", help="of each silence (default 6)")
     parser.add_argument("--engine", default="auto", help="auto (default) or an engine of bci engines")
 
@@ -42,8 +43,8 @@ def bench(args: argparse.Namespace, progress: Callable[[str], None]) -> Report:
     """Measure in a loop, after silence, and after silence with what the session does in it."""
     from bci.engines.selection import build_engine
 
-    if args.repeats < 1 or not args.idle_s > 0:
-        raise UsageError(f"--repeats must be at least 1 and --idle-s positive, got {args.repeats} and {args.idle_s:g}.")
+    if args.repeats < 1:
+        raise UsageError(f"--repeats must be at least 1, got {args.repeats}.")
     example = np.zeros((1, SIGNAL.n_channels, LOG_MEL.n_mels, N_FRAMES), np.float32)
     n_late = PIPELINE.build().hop_frames
     engine, report = build_engine(args.engine, network(), example, NETWORK_KEY, n_late=n_late)

@@ -6,6 +6,7 @@ import argparse
 from collections.abc import Callable
 
 from apps.bench import e2e
+from apps.bench.options import positive, seed
 from apps.bench.report import TIMES, Chart, Column, Report, Row, Table, shown, times
 from apps.bench.timing import Latencies
 from apps.bench.trace import BUDGET_MS
@@ -27,11 +28,15 @@ COLUMNS = (
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
     parser.add_argument("--engine", default="auto", help="auto (default) or an engine of bci engines")
-    parser.add_argument("--duration", type=float, default=60.0, metavar="S", help="measured time per row (default 60)")
-    parser.add_argument("--history-s", type=float, default=10.0, metavar="S", help="signal kept at hand (default 10)")
+    parser.add_argument(
+        "--duration", type=positive, default=60.0, metavar="S", help="measured time per row (default 60)"
+    )
+    parser.add_argument(
+        "--history-s", type=positive, default=10.0, metavar="S", help="signal kept at hand (default 10)"
+    )
     parser.add_argument("--rounds", type=int, metavar="N", help="turns in which the rows alternate (default 2)")
     parser.add_argument("--threads", type=int, default=1, metavar="N", help="for us and the peer (default 1)")
-    parser.add_argument("--seed", type=int, default=0, help="of the noise that is decoded (default 0)")
+    parser.add_argument("--seed", type=seed, default=0, help="of the noise that is decoded (default 0)")
     parser.add_argument("--peer", action=argparse.BooleanOptionalAction, default=True, help="measure mne-lsl beside us")
     parser.add_argument(
         "--control",

@@ -11,7 +11,8 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 from apps.bench.children import Child, children, private_lsl, reply, stop_event
-from apps.bench.report import Chart, Column, Report, Row, Table, Value, numbers, whole
+from apps.bench.options import numbers, positive
+from apps.bench.report import Chart, Column, Report, Row, Table, Value, whole
 from apps.monitor import measured
 from apps.monitor.measured import Screen
 from bci.errors import StreamError, UsageError
@@ -29,10 +30,10 @@ WORDS = tuple(column.key for column in COLUMNS)
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
     parser.add_argument("--channels", type=numbers, default=(64, 306), metavar="N,…", help="channels (default 64,306)")
-    parser.add_argument("--rate", type=float, default=1000.0, metavar="HZ", help="of the signal (default 1000)")
-    parser.add_argument("--span", type=float, default=10.0, metavar="S", help="on the screen (default 10)")
+    parser.add_argument("--rate", type=positive, default=1000.0, metavar="HZ", help="of the signal (default 1000)")
+    parser.add_argument("--span", type=positive, default=10.0, metavar="S", help="on the screen (default 10)")
     parser.add_argument("--settle", type=float, default=5.0, metavar="S", help="before it is counted (default 5)")
-    parser.add_argument("--duration", type=float, default=20.0, metavar="S", help="counted per row (default 20)")
+    parser.add_argument("--duration", type=positive, default=20.0, metavar="S", help="counted per row (default 20)")
     parser.add_argument(
         "--peer", action=argparse.BooleanOptionalAction, default=True, help="count pyqtgraph and mne-lsl beside us"
     )
@@ -41,9 +42,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def bench(args: argparse.Namespace, progress: Callable[[str], None]) -> Report:
     """Count each window in a process of its own, all of them fed by the same sender over LSL."""
-    for option, value in (("--rate", args.rate), ("--span", args.span), ("--duration", args.duration)):
-        if not 0 < value < float("inf"):
-            raise UsageError(f"{option} must be above 0, got {value:g}.")
     if not 0 <= args.settle < float("inf"):
         raise UsageError(f"--settle must be at least 0 s, got {args.settle:g}.")
     missing = [name for name in ("PySide6", "pyqtgraph") if importlib.util.find_spec(name) is None]

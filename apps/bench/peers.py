@@ -10,6 +10,7 @@ from apps.bench import callback_peers, e2e, filter_peers
 from apps.bench.callback_peers import SIDES, Case
 from apps.bench.children import private_lsl
 from apps.bench.hygiene import missing_hygiene
+from apps.bench.options import positive, seed
 from apps.bench.peer import INSTALL
 from apps.bench.report import TIMES, Chart, Column, Report, Row, Table, Value, joined, times
 from apps.bench.timing import Latencies
@@ -36,11 +37,13 @@ MNE_RT = "MNE-RT reads and filters with mne-lsl's StreamLSL: its samples come no
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
     parser.add_argument("--works", default=",".join(WORKS), metavar="WORK,…", help=f"default {','.join(WORKS)}")
-    parser.add_argument("--duration", type=float, default=20.0, metavar="S", help="measured time per row (default 20)")
+    parser.add_argument(
+        "--duration", type=positive, default=20.0, metavar="S", help="measured time per row (default 20)"
+    )
     parser.add_argument("--rounds", type=int, default=2, metavar="N", help="turns in which the rows alternate (2)")
     parser.add_argument("--bursts", type=int, default=20, metavar="N", help="of 200 chunks, for filter (default 20)")
     parser.add_argument("--engine", default="auto", help="of our predictions: auto (default) or of bci engines")
-    parser.add_argument("--seed", type=int, default=0, help="of the noise that is sent (default 0)")
+    parser.add_argument("--seed", type=seed, default=0, help="of the noise that is sent (default 0)")
 
 
 def bench(args: argparse.Namespace, progress: Callable[[str], None]) -> Report:
@@ -48,7 +51,7 @@ def bench(args: argparse.Namespace, progress: Callable[[str], None]) -> Report:
     asked = args.works.split(",")
     if unknown := [work for work in asked if work not in WORKS]:
         raise UsageError(f"--works takes {', '.join(WORKS)}, got {', '.join(unknown)}.")
-    if args.rounds < 1 or args.bursts < 1 or not args.duration / args.rounds >= 1:
+    if args.rounds < 1 or args.bursts < 1 or args.duration / args.rounds < 1:
         raise UsageError(
             f"--rounds and --bursts must be at least 1 and --duration 1 s for each round, got {args.rounds}, "
             f"{args.bursts} and {args.duration:g}."

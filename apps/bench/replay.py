@@ -11,7 +11,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from apps.bench import networks
-from apps.bench.report import Chart, Column, Report, Row, Table, joined, numbers
+from apps.bench.options import numbers, positive, seed
+from apps.bench.report import Chart, Column, Report, Row, Table, joined
 from apps.bench.workload import CHUNK_SAMPLES, DECISION, LOG_MEL, N_FRAMES, PIPELINE, SIGNAL, WINDOW_SAMPLES, recording
 from bci.clock import SampleClock
 from bci.decoder import Decoder
@@ -35,14 +36,14 @@ COLUMNS = (
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
-    parser.add_argument("--length", type=float, default=3600.0, metavar="S", help="of the recording (default 3600)")
+    parser.add_argument("--length", type=positive, default=3600.0, metavar="S", help="of the recording (default 3600)")
     parser.add_argument("--models", default="mel_cnn,mel_cnn_reference", metavar="NAME,…", help="of log-mel networks")
     parser.add_argument("--hops", type=numbers, default=(1.0, 0.25), metavar="S,…", help="default 1,0.25")
     parser.add_argument("--engine", default="auto", help="auto (default) or an engine of bci engines")
     parser.add_argument(
         "--streaming", action=argparse.BooleanOptionalAction, default=True, help="measure the streaming decoder, too"
     )
-    parser.add_argument("--seed", type=int, default=0, help="of the noise that is decoded (default 0)")
+    parser.add_argument("--seed", type=seed, default=0, help="of the noise that is decoded (default 0)")
 
 
 def bench(args: argparse.Namespace, progress: Callable[[str], None]) -> Report:
@@ -52,7 +53,7 @@ def bench(args: argparse.Namespace, progress: Callable[[str], None]) -> Report:
 
     from bci.engines.selection import build_engine
 
-    if not args.length >= SHORTEST_S:
+    if args.length < SHORTEST_S:
         raise UsageError(f"--length must be at least {SHORTEST_S:g} s, got {args.length:g}.")
     torch.set_num_threads(1)
     example = networks.windows((SIGNAL.n_channels, LOG_MEL.n_mels, N_FRAMES), 2)

@@ -181,20 +181,6 @@ def times(latencies: Latencies) -> dict[str, Value]:
     return cpu | {"p50": latencies.p50, "p99": latencies.p99, "p99.9": latencies.p999, "max": latencies.max}
 
 
-def numbers(text: str) -> tuple[float, ...]:
-    """Read an option such as ``1,8,64``: positive numbers with commas between them.
-
-    Raises
-    ------
-    ValueError
-        If it is something else; argparse makes a line of it.
-    """
-    found = tuple(float(part) for part in text.split(","))
-    if not all(0 < value < float("inf") for value in found):
-        raise ValueError(f"positive numbers are needed, got {text!r}")
-    return found
-
-
 def whole(values: Iterable[float]) -> tuple[int, ...]:
     """Return numbers as integers, at least 1."""
     return tuple(max(1, round(value)) for value in values)

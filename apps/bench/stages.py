@@ -9,7 +9,8 @@ import numpy as np
 from scipy.signal import butter
 
 from apps.bench.mne_lsl_filter import BUFFER_S, mne_lsl_filter
-from apps.bench.report import Chart, Column, Report, Row, Table, Value, joined, numbers, whole
+from apps.bench.options import numbers, positive, seed
+from apps.bench.report import Chart, Column, Report, Row, Table, Value, joined, whole
 from apps.bench.timing import Calls, in_turn
 from bci.chunk import Signal
 from bci.errors import UsageError
@@ -76,8 +77,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--channels", type=numbers, default=CHANNELS, metavar="N,…", help="default 19,64")
     parser.add_argument("--rates", type=numbers, default=RATES, metavar="HZ,…", help="default 256,1000")
     parser.add_argument("--chunks", type=numbers, default=CHUNKS, metavar="N,…", help="samples of a push, default 10")
-    parser.add_argument("--seconds", type=float, default=0.3, metavar="S", help="spent per row (default 0.3)")
-    parser.add_argument("--seed", type=int, default=0, help="of the noise that is processed (default 0)")
+    parser.add_argument("--seconds", type=positive, default=0.3, metavar="S", help="spent per row (default 0.3)")
+    parser.add_argument("--seed", type=seed, default=0, help="of the noise that is processed (default 0)")
 
 
 def bench(args: argparse.Namespace, progress: Callable[[str], None]) -> Report:

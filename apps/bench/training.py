@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, get_args
 import numpy as np
 
 from apps.bench import gpu
+from apps.bench.options import positive
 from apps.bench.report import Chart, Column, Report, Row, Table, joined
 from apps.bench.workload import AMPLITUDE_UV, LOG_MEL, N_FRAMES, SIGNAL, WINDOW_SAMPLES
 from bci.engines.host import cuda_gap
@@ -52,7 +53,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--models", default="mel_mixnet", metavar="NAME,…", help=f"of {', '.join(MODELS)}")
     parser.add_argument("--batch-size", type=int, default=32, metavar="N", help="windows of a step (default 32)")
     parser.add_argument("--precision", choices=get_args(Precision), default="float32", help="default float32")
-    parser.add_argument("--seconds", type=float, default=10.0, metavar="S", help="spent per row and side (default 10)")
+    parser.add_argument(
+        "--seconds", type=positive, default=10.0, metavar="S", help="spent per row and side (default 10)"
+    )
     parser.add_argument("--threads", type=int, default=1, metavar="N", help="of torch (default 1)")
 
 
@@ -61,10 +64,9 @@ def bench(args: argparse.Namespace, progress: Callable[[str], None]) -> Report:
     names = tuple(args.models.split(","))
     if unknown := [name for name in names if name not in MODELS]:
         raise UsageError(f"--models takes {', '.join(MODELS)}, got {', '.join(unknown)}.")
-    if args.batch_size < 2 or args.threads < 1 or not args.seconds > 0:
+    if args.batch_size < 2 or args.threads < 1:
         raise UsageError(
-            "--batch-size must be at least 2, --threads at least 1 and --seconds positive, got "
-            f"{args.batch_size}, {args.threads} and {args.seconds:g}."
+            f"--batch-size must be at least 2 and --threads at least 1, got {args.batch_size} and {args.threads}."
         )
     rows: list[Row] = []
     notes = list(NOTES)

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from apps.bench import gpu
 from apps.bench.networks import WEIGHTS_SEED, key_of, mflop
+from apps.bench.options import positive
 from apps.bench.report import CPU, TIMES, Chart, Column, Report, Row, Table, Value, joined, times
 from apps.bench.timing import in_turn
 from bci.engines.catalog import CATALOG, PRECISIONS, EngineKind
@@ -90,7 +91,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="which engines (default cpu)")
     parser.add_argument("--precision", choices=(*PRECISIONS, "all"), default="fp32", help="default fp32")
-    parser.add_argument("--seconds", type=float, default=3.0, metavar="S", help="spent per row (default 3)")
+    parser.add_argument("--seconds", type=positive, default=3.0, metavar="S", help="spent per row (default 3)")
     parser.add_argument("--threads", type=int, choices=range(1, 65), default=1, metavar="N", help="default 1")
 
 

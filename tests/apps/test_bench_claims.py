@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from apps.bench.claims import judge, parse
-from apps.bench.report import Chart, Column, Report, Row, Table, numbers, shown
+from apps.bench.report import Chart, Column, Report, Row, Table, shown
 from apps.cli import main
 from bci.errors import UsageError
 
@@ -117,9 +117,3 @@ def test_a_report_is_text_and_json_with_units():
 )
 def test_three_digits_are_shown(value, text):
     assert shown(value) == text
-
-
-def test_options_of_numbers_are_positive():
-    assert numbers("1,2.5") == (1.0, 2.5)
-    with pytest.raises(ValueError, match="positive numbers are needed, got '1,-2'"):
-        numbers("1,-2")
