@@ -10,7 +10,7 @@ import numpy as np
 from bci.alarm import QUIET, AlarmFlags
 from bci.chunk import Chunk, Signal
 from bci.decision import Decision, DecisionSpec, State
-from bci.engines.base import Engine, StatefulEngine
+from bci.engines.base import Engine, StatefulEngine, WarmEngine
 from bci.errors import SpecError
 from bci.inference import inference
 from bci.pipeline import Block, Pipeline, Window
@@ -111,6 +111,7 @@ class Decoder:
         self.engine = engine
         self.decision = Decision(decision, pipeline.spec.window.hop_s)
         self._timer = timer
+        self._warm = engine.keep_warm if isinstance(engine, WarmEngine) else None
         self._inference = inference(pipeline, engine)
         self._stored_s = 0.0  # spent on columns since the last prediction, or in this push
         self._seen = Ring((2,), pipeline.lead_frames + pipeline.window_frames)  # valid and all new samples of a column
@@ -207,6 +208,11 @@ class Decoder:
         if self._twin is not None:
             self._twin.push()
         self._inference.rehearse()
+
+    def keep_warm(self) -> None:
+        """Keep the engine's device fast, if it slows down when nothing is asked of it; no prediction depends on it."""
+        if self._warm is not None:
+            self._warm()
 
     def _store(self, block: Block, start: int, stop: int) -> None:
         if self._settled_from is None:

@@ -137,6 +137,11 @@ class FallbackDecoder(Decoder):
         else:
             super().rehearse()
 
+    def keep_warm(self) -> None:
+        """Keep the devices of both engines fast: either may predict next."""
+        super().keep_warm()
+        self._standby.keep_warm()
+
 
 class _Lent(Decision):
     """The decision of the first model, for logits of the second."""

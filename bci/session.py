@@ -41,6 +41,7 @@ log = logging.getLogger(__name__)
 READ_TIMEOUT_S = 0.2
 STATUS_EVERY_S = 1.0
 WATCH_EVERY_S = 0.2
+WARM_AFTER_S = 0.15  # without a prediction: less than the longest wait for samples
 MAX_DELAY_S = 10.0  # between stamp and receipt; more says that the sender stamps with another clock
 MAX_COMMANDS = 1000  # kept until the first sample comes
 
@@ -97,8 +98,8 @@ class Session:
         self._stop = threading.Event()
         self._commands: deque[Event] = deque()
         self._first_s: float | None = None  # when the first sample arrived: its stamp may be of any clock
-        self._watched_s = self._offset_s = 0.0
-        self._n_published = self._n_skipped = self._n_lost = 0
+        self._watched_s = self._offset_s = self._warmed_s = 0.0
+        self._n_published = self._n_warmed = self._n_skipped = self._n_lost = 0
         hop_s = decoder.decision.hop_s
         self._overload = Overload(hop_s, round(hop_s * decoder.signal_in.sfreq), settings.overload)
         self.alarms = AlarmEvents(decoder.decision)
@@ -190,6 +191,7 @@ class Session:
                     self._check_ended()
                     return "end of stream", False
             now = self._now()
+            self._keep_warm(now)
             if self._first_s is None:
                 self._check_started(now)
                 continue
@@ -200,6 +202,14 @@ class Session:
         if held is not None:
             self._handle(held)
         return ended, False
+
+    def _keep_warm(self, now: float) -> None:
+        """Ask something of an engine that has had nothing to do: a GPU lowers its clocks after seconds."""
+        if self._n_published == self._n_warmed:
+            if now - self._warmed_s < WARM_AFTER_S:
+                return
+            self._decoder.keep_warm()
+        self._n_warmed, self._warmed_s = self._n_published, now
 
     def _handle(self, received: Received, more: bool = False) -> None:
         """Take in what one read brought; `more` says that newer samples are already there."""

@@ -68,7 +68,7 @@ class WarmEngine(Engine, Protocol):
     def keep_warm(self) -> None:
         """Do what keeps the device fast, in no more time than a call.
 
-        The session calls it from the thread that calls the engine whenever a read has brought no samples, at least
-        every 0.2 s while a stream is silent. No later result depends on it.
+        The session calls it from the thread that calls the engine, whenever there has been no prediction for 0.15 s: at
+        least every 0.4 s while a stream is silent. No later result depends on it.
         """
         ...

@@ -46,6 +46,8 @@ class Turns(Generic[Item, Result]):
     ----------
     sizes : Counter of int
         Calls by number of items.
+    n_calls : int
+        All of them.
     """
 
     def __init__(self, compute: Callable[[list[Item]], Sequence[Result]], most: int) -> None:
@@ -54,6 +56,7 @@ class Turns(Generic[Item, Result]):
         self._waiting: deque[_Ticket[Item, Result]] = deque()
         self._busy = False
         self.sizes: Counter[int] = Counter()
+        self.n_calls = 0
 
     def take(self, item: Item) -> Result:
         """Return the result for `item`, together with what others bring at the same time.
@@ -92,6 +95,7 @@ class Turns(Generic[Item, Result]):
         with self._lock:
             batch = [self._waiting.popleft() for _ in range(min(self._most, len(self._waiting)))]
             self.sizes[len(batch)] += 1
+            self.n_calls += 1
         try:
             results: Sequence[Result] = self._compute([ticket.item for ticket in batch])
             for ticket, result in zip(batch, results, strict=True):
@@ -126,6 +130,7 @@ class BatchedEngine:
     def __init__(self, engine: Engine, max_windows: int = MAX_WINDOWS) -> None:
         self.name, self.precision = engine.name, engine.precision
         self._engine = engine
+        self._n_calls = 0  # when it was last asked to keep warm
         self.turns: Turns[np.ndarray, np.ndarray] = Turns(self._compute, max_windows)
 
     def __call__(self, batch: np.ndarray) -> np.ndarray:
@@ -138,9 +143,10 @@ class BatchedEngine:
         return self.turns.sizes
 
     def keep_warm(self) -> None:
-        """Keep the engine's device fast, if it needs that and nobody computes."""
-        if isinstance(self._engine, WarmEngine):
+        """Keep the engine's device fast, if it needs that and nobody has computed since the last time."""
+        if isinstance(self._engine, WarmEngine) and self.turns.n_calls == self._n_calls:
             self.turns.between(self._engine.keep_warm)
+        self._n_calls = self.turns.n_calls  # hundreds of beds ask: what they compute keeps it warm already
 
     def _compute(self, batches: list[np.ndarray]) -> list[np.ndarray]:
         if len(batches) == 1:
