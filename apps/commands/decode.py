@@ -11,8 +11,10 @@ from apps.quality import add_quality_options, bad_channels_line, judged
 from apps.session_options import add_config_option, read_alarm, read_clock, with_alarm
 
 if TYPE_CHECKING:
+    from bci.bundle import Bundle
     from bci.decoder import Prediction
     from bci.stages.quality_detector import Change
+    from offline.agreement import Logged
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -23,6 +25,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--log", type=Path, metavar="FILE", help="write the predictions as JSON Lines")
     parser.add_argument("--events", type=Path, metavar="FILE", help="write the alarms as a SzCORE table (_events.tsv)")
     parser.add_argument("--overwrite", action="store_true", help="replace the files of --log and --events")
+    parser.add_argument(
+        "--against",
+        type=Path,
+        metavar="LOG",
+        help="compare with the log of a session that saw this file; 1 if they differ",
+    )
     parser.add_argument("--picks", help="eeg, meg, all, or channel names joined by commas (default: EEG, else MEG)")
     parser.add_argument("--unit", help="unit of channels for which the file states none, for example uV")
     parser.add_argument(
@@ -42,6 +50,7 @@ def run(args: argparse.Namespace) -> int:
     from bci.serving import serve
     from bci.sinks.szcore_sink import check_watches_seizures, table_of
     from bci.sources.recording import open_recording
+    from offline.agreement import compare
     from offline.score import score_recording
 
     if args.log is not None:
@@ -56,6 +65,7 @@ def run(args: argparse.Namespace) -> int:
     bundle = served.bundle
     if args.events is not None:
         check_watches_seizures(bundle.decision)
+    logged = _logged(args.against, bundle) if args.against is not None else None
     started = time.perf_counter()
     changes: list[Change] = []
     predictions = score_recording(
@@ -79,7 +89,24 @@ def run(args: argparse.Namespace) -> int:
         + (f" Log: {args.log}" if args.log else "")
         + (f" Events: {args.events}" if args.events else "")
     )
-    return 0
+    if logged is None:
+        return 0
+    agreement = compare(logged, predictions)
+    print(agreement)
+    return 0 if agreement.holds else 1
+
+
+def _logged(path: Path, bundle: Bundle) -> Logged:
+    from bci.errors import UsageError
+    from offline.agreement import read_predictions
+
+    logged = read_predictions(path, bundle.decision.classes)
+    if logged.bundle_sha256 not in (None, bundle.sha256):
+        raise UsageError(
+            f"--against must be the log of a session with the same model, got {path.name} of another version. "
+            "Choose the model of the session."
+        )
+    return logged
 
 
 def _check_output(what: str, path: Path, recording: Path, overwrite: bool) -> None:

@@ -41,6 +41,21 @@ def file(folder):
     return write_fif(folder / "good_raw.fif", noise(SIGNAL, SECONDS))
 
 
+def test_a_log_is_compared_with_the_file(file, model, tmp_path, capsys):
+    log = tmp_path / "live.jsonl"
+    decode = ["decode", file, "--model", model]
+    assert main([*decode, "--log", str(log)]) == 0
+    assert main([*decode, "--against", str(log)]) == 0
+    assert "Live equals offline: " in capsys.readouterr().out
+    lines = log.read_text().splitlines()
+    log.write_text("\n".join(lines[:-1]) + "\n")
+    assert main([*decode, "--against", str(log)]) == 1
+    assert f"Live differs from offline: {len(lines) - 1} predictions of the session" in capsys.readouterr().out
+    log.write_text('{"kind": "session", "bundle_sha256": "ab"}\n' + "\n".join(lines))
+    assert main([*decode, "--against", str(log)]) == 2
+    assert "--against must be the log of a session with the same model, got live.jsonl" in capsys.readouterr().err
+
+
 def test_the_rule_for_alarms_can_be_another(file, model, tmp_path, capsys):
     config, states = tmp_path / "a.toml", {}
     for name, rule in (("never", "on_threshold = 1.0"), ("always", "on_threshold = 1e-9\noff_threshold = 1e-9\nk = 1")):
