@@ -150,7 +150,7 @@ def test_files_that_cannot_be_written_or_read(runs, tmp_path, capsys):
         write_table([run], tmp_path / "absent" / "oof.csv")
     words = ["oof", str(runs / "a"), "--out", "oof.csv"]
     assert main([*words, "--blend", "absent/blend.json"]) == 2
-    assert capsys.readouterr().err.startswith("bci-train: error: The blend needs a file in a folder that can be written")
+    assert capsys.readouterr().err.startswith("bci-train: error: The blend needs a file in a folder that can be")
     assert main(["oof", str(runs / "a"), "--out", "absent/oof.csv", "--blend", "blend.json"]) == 2
     assert not Path("oof.csv").exists()
     assert not Path("blend.json").exists()
