@@ -13,7 +13,7 @@ from bci.errors import ChannelMismatch, StreamError, StreamLost
 from bci.events import Event
 from bci.matching import RATE_TOLERANCE
 from bci.session_settings import SessionSettings
-from bci.sources.base import Received, Reopening, Source, StreamInfo
+from bci.sources.base import Interruptible, Received, Reopening, Source, StreamInfo
 
 log = logging.getLogger(__name__)
 
@@ -67,6 +67,11 @@ class Connection:
         self._nothing = np.empty((self._info.signal.n_channels, 0), np.float32)
         self.arrived_s = self._now()
         return self._info
+
+    def interrupt(self) -> None:
+        """Let `open` wait no longer, if the source can; safe from any thread and from a signal handler."""
+        if isinstance(self._source, Interruptible):
+            self._source.interrupt()
 
     def read(self, timeout_s: float) -> Received:
         """Return what the source has, at the latest after about `timeout_s`; nothing while the stream is away.

@@ -19,7 +19,7 @@ from bci.chunk import Chunk
 from bci.clock import SampleClock
 from bci.connection import Connection
 from bci.decoder import Decoder, Prediction
-from bci.errors import Overflow, SignalError, StreamError, StreamLost
+from bci.errors import Overflow, SignalError, StreamError, StreamLost, StreamNotFound
 from bci.events import Event
 from bci.identity import Identity, session_info
 from bci.matching import channel_rows
@@ -110,6 +110,7 @@ class Session:
     def stop(self) -> None:
         """Ask the session to end; safe from any thread and from a signal handler."""
         self._stop.set()
+        self._link.interrupt()
 
     def command(self, kind: str, fields: Mapping[str, Any] | None = None) -> None:
         """Take a command, which becomes an event; safe from any thread.
@@ -150,7 +151,12 @@ class Session:
             If no sample is finite.
         """
         with contextlib.closing(self._link), contextlib.closing(self._receivers):
-            info = self._link.open()
+            try:
+                info = self._link.open()
+            except StreamNotFound:
+                if self._stop.is_set():
+                    return self._finish("stopped")
+                raise
             self.opened = True
             rows = channel_rows(self._decoder.signal_in, info.signal)
             self._rows = None if np.array_equal(rows, np.arange(info.signal.n_channels)) else rows
@@ -213,8 +219,7 @@ class Session:
 
     def _handle(self, received: Received, more: bool = False) -> None:
         """Take in what one read brought; `more` says that newer samples are already there."""
-        for event in self._timeline.note(received.markers):
-            self._report(event)
+        self._report_all(self._timeline.note(received.markers))
         self.alarms.annotate(received.markers)
         self._offset_s = received.offset_s
         if received.times.size:
@@ -340,8 +345,7 @@ class Session:
                 since, can_skip = self._overload.since(end), False
             self._decode(item, since, received.received_s)
             pipeline = self._decoder.pipeline
-            for event in bad_channel_events(pipeline.changes(), item, pipeline.n_in):
-                self._report(event)
+            self._report_all(bad_channel_events(pipeline.changes(), item, pipeline.n_in))
             self._receivers.publish_signal(item)
         if self._n_published > n_before and self.newest is not None and self.newest.published_s is not None:
             self._overload.note(self.newest.published_s - began_s, self._n_published - n_before)

@@ -148,6 +148,14 @@ class Source(Protocol):
 
 
 @runtime_checkable
+class Interruptible(Source, Protocol):
+    """A source that can be told to look for its stream no longer."""
+
+    def interrupt(self) -> None:
+        """Let `open` give up at once with a `StreamNotFound`; safe from any thread and from a signal handler."""
+
+
+@runtime_checkable
 class Reopening(Source, Protocol):
     """A source that can find its stream again after it was lost."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 import pylsl
@@ -139,6 +139,10 @@ def same_stream(query: str, info: pylsl.StreamInfo) -> tuple[tuple[str, str], ..
     return (("type", info.type()), ("name", info.name()), *parse_query(query))
 
 
+def _never() -> bool:
+    return False
+
+
 class Search:
     """Looks for streams in the background, so that opening one need not wait until others have had time to answer.
 
@@ -167,13 +171,15 @@ class Search:
             if uid not in known and all(_has(info, key, value) for key, value in self._terms)
         ]
 
-    def first(self, timeout_s: float) -> pylsl.StreamInfo:
+    def first(self, timeout_s: float, interrupted: Callable[[], bool] = _never) -> pylsl.StreamInfo:
         """Return the first stream that answers, without its extended description.
 
         Parameters
         ----------
         timeout_s : float
             Longest wait, in seconds.
+        interrupted : callable, default=_never
+            Says whether nobody waits for the stream any more.
 
         Returns
         -------
@@ -182,12 +188,14 @@ class Search:
         Raises
         ------
         StreamNotFound
-            If none answers; lists the streams that are there.
+            If none answers; lists the streams that are there, unless interrupted.
         ChannelMismatch
             If what answers cannot be read as a description.
         """
         until = pylsl.local_clock() + timeout_s
         while not (infos := self._answers()) and pylsl.local_clock() < until:
+            if interrupted():
+                raise StreamNotFound(f"An LSL stream must answer to {self._query!r}, none did before the search ended.")
             time.sleep(_POLL_S)
         if not infos:
             malformed = self._resolver.results()

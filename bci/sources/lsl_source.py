@@ -69,6 +69,7 @@ class LslSource:
         self._search: Search | None = None  # for a stream that was lost
         self._same: tuple[tuple[str, str], ...] | None = None  # what the open stream is known by
         self._refused: set[str] = set()
+        self._interrupted = False
         self.n_received = self._n_before = 0
 
     def open(self) -> StreamInfo:
@@ -81,7 +82,7 @@ class LslSource:
         Raises
         ------
         StreamNotFound
-            If no stream answers in time.
+            If no stream answers in time, or until `interrupt`.
         StreamError
             If several do.
         ChannelMismatch
@@ -90,9 +91,13 @@ class LslSource:
             If it leaves meanwhile.
         """
         search = Search(self._query)
-        info = self._connect(search, search.first(self._resolve_timeout_s), _anything)
+        info = self._connect(search, search.first(self._resolve_timeout_s, lambda: self._interrupted), _anything)
         self.n_received = 0
         return info
+
+    def interrupt(self) -> None:
+        """Let `open` wait no longer, now or when it is called; safe from any thread and from a signal handler."""
+        self._interrupted = True
 
     def reopen(self, timeout_s: float, accept: Callable[[StreamInfo], None]) -> StreamInfo | None:
         """Look for the lost stream and go on with it: by its ``source_id`` if it has one, else by name and type.

@@ -237,3 +237,19 @@ def test_commands_of_each_bed(model):
         code, out, err = finish(run)
     assert (code, err) == (0, "")
     assert f"{senders[1].name}: ended: stopped." in out
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_the_search_for_a_stream_that_does_not_come(model, tmp_path, number):
+    """One bed decodes, the other would look for ten minutes; both end in order."""
+    log = tmp_path / "{stream}.jsonl"
+    with Sender(f"bed-{next(COUNT)}") as sender:
+        words = ["--stream", sender.name, "--stream", "nobody", "--model", model, "--engine", "eager", "--log", log]
+        with started("run", *words, "--timeout", 600) as run:
+            appears(f"{sender.name}-pred")
+            run.send_signal(number)
+            code, out, err = finish(run)
+    assert (code, err) == (0, "")
+    assert f"{sender.name}: ended: stopped." in out
+    assert "nobody: ended: stopped." in out
+    assert [file.name for file in tmp_path.iterdir()] == [f"{sender.name}.jsonl"]

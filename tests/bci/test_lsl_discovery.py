@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import subprocess
+import threading
 
 import pylsl
 import pytest
@@ -55,6 +56,20 @@ def test_no_stream_lists_what_is_there():
     with pytest.raises(StreamNotFound, match=rf"answered to 'absent' within 0.2 s.*'{name}' \(type EEG, 2 ch, 250 Hz"):
         LslSource("absent", resolve_timeout_s=0.2).open()
     del there
+
+
+@pytest.mark.lsl
+def test_a_search_is_given_up_when_nobody_waits_any_more():
+    source = LslSource("absent", resolve_timeout_s=600.0)
+    leaving = threading.Thread(target=source.interrupt)
+    began = pylsl.local_clock()
+    leaving.start()
+    with pytest.raises(StreamNotFound, match="must answer to 'absent', none did before the search ended"):
+        source.open()
+    leaving.join()
+    with pytest.raises(StreamNotFound, match="before the search ended"):
+        source.open()
+    assert pylsl.local_clock() - began < 60.0
 
 
 @pytest.mark.lsl

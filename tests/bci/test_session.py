@@ -13,7 +13,7 @@ import pytest
 from bci.chunk import Signal
 from bci.decision import AlarmSpec, DecisionSpec
 from bci.decoder import Decoder
-from bci.errors import ChannelMismatch, SpecError
+from bci.errors import ChannelMismatch, SpecError, StreamNotFound
 from bci.pipeline import PipelineSpec, Window
 from bci.session import SessionSettings
 from bci.stages.quality import MaskBad
@@ -159,6 +159,39 @@ def test_a_session_stopped_before_the_first_sample_publishes_nothing():
     session.stop()
     assert session.run().counts == {"samples": 0, "predictions": 0}
     assert tape.said == [("close", None)]
+
+
+@pytest.fixture
+def seeking():
+    """A session whose stream does not come, its tape, its source, and what is set while it looks."""
+    session, tape, source = session_of([])
+    looking, given_up = threading.Event(), threading.Event()
+
+    def look():
+        looking.set()
+        given_up.wait(60.0)
+        raise StreamNotFound("none came")
+
+    source.open, source.interrupt = look, given_up.set
+    return session, tape, source, looking
+
+
+def test_a_session_that_is_stopped_while_it_looks_for_its_stream_ends_in_order(seeking):
+    session, tape, source, looking = seeking
+    stopper = threading.Thread(target=lambda: looking.wait(60.0) and session.stop())
+    stopper.start()
+    summary = session.run()
+    stopper.join()
+    assert (summary.ended, summary.lost, summary.counts) == ("stopped", False, {"samples": 0, "predictions": 0})
+    assert tape.said == [("close", None)]
+    assert source.calls == ["close"]
+
+
+def test_a_session_without_its_stream_fails(seeking):
+    session, _, source, _ = seeking
+    source.interrupt()
+    with pytest.raises(StreamNotFound, match="none came"):
+        session.run()
 
 
 def test_channels_are_put_in_order_and_extra_ones_left_out():
