@@ -23,7 +23,7 @@ def check_beds(args: argparse.Namespace) -> None:
     Raises
     ------
     UsageError
-        If both kinds of input are asked for, one stream twice, or an output is the same for all.
+        If both kinds of input are asked for, one stream twice, an output is the same for all, or ports overlap.
     """
     from bci.errors import UsageError
 
@@ -45,6 +45,11 @@ def check_beds(args: argparse.Namespace) -> None:
                 f"With several streams {option} needs {STREAM} in its name, got {given}. "
                 f"For example: {option} '{_example(field, str(given))}'."
             )
+    if args.control and args.http and abs(args.control - args.http) < len(streams):
+        raise UsageError(
+            f"With {len(streams)} streams --control and --http take {len(streams)} ports each, counted up from the one "
+            f"that is given, got {args.control} and {args.http}, which overlap. Name ports further apart, or 0 for any."
+        )
 
 
 def options_of(args: argparse.Namespace, stream: str, n_before: int) -> argparse.Namespace:

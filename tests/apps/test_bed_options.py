@@ -38,6 +38,10 @@ TWO = ("--stream", "a", "--stream", "b")
         ((*TWO, "--record", "in/here"), "For example: --record 'in/here/{stream}'"),
         ((*TWO, "--out", "pred"), "--out needs {stream} in its name, got pred. For example: --out '{stream}-pred'"),
         ((*TWO, "--mqtt", "host/bci"), "--mqtt needs {stream} in its name, got host/bci"),
+        (
+            (*TWO, "--control", "7000", "--http", "7001"),
+            "take 2 ports each, counted up from the one that is given, got",
+        ),
     ],
 )
 def test_what_cannot_hold_for_several_streams_is_refused(words, message, capsys):
@@ -55,6 +59,8 @@ def test_every_stream_has_files_and_ports_of_its_own():
     assert (first.osc, first.control, first.http, third.control, third.http) == ("h:1/_a_b", 7000, 0, 7002, 0)
     assert args.log == Path("d/{stream}.jsonl")
     assert third.events is None
+    for control, http in ((7002, 7000), (7000, 7002), (7000, None)):
+        check_beds(options(*TWO, "--control", str(control), *(("--http", str(http)) if http else ())))
 
 
 @pytest.mark.parametrize(
