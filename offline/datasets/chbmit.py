@@ -86,6 +86,11 @@ def read_summary(path: Path) -> dict[str, tuple[Span, ...]]:
             name, start_s = match[1], None
             seizures[name] = []
         elif match := _COUNT.fullmatch(line):
+            if not name:
+                raise AnnotationError(
+                    f"{where}: a number of seizures must follow the name of its file, none stands before it. Correct "
+                    "the summary."
+                )
             announced[name] = int(match[1]), row
         elif match := _TIME.fullmatch(line):
             at_s = float(match[2])

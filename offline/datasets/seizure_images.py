@@ -197,6 +197,12 @@ def _fold(
             f"{paths[0].name} must hold numbers of shape (n, height, width, channels), got {data.dtype} {data.shape}. "
             "Leave the fold out."
         )
+    for path, array in zip(paths[1:], (labels, patients), strict=True):
+        if array.size != len(array):
+            raise RecordingError(
+                f"{path.name} must hold one value for each image, got {array.dtype} {array.shape}. Save class numbers "
+                "and names, or leave the fold out."
+            )
     rows: list[int] = []
     kept: list[int] = []
     names: list[str] = []

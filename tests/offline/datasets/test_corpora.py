@@ -127,6 +127,10 @@ CHB_PROBLEMS = {
         lambda f: _summary(f, "End Time: 9", "End Time: 3"),
         r"row 28: the end of a seizure must follow its begin",
     ),
+    "no name": (
+        lambda f: _summary(f, "File Name: chb02_01.edf\n", ""),
+        r"row \d+: a number of seizures must follow the name of its file, none stands before it\. Correct",
+    ),
     "no end": (lambda f: _summary(f, "End", "Start"), r"row 28: a seizure of a file must end before the next begins"),
     "marks": (_marks_differ, r"must agree, they list 5 to 9 s and 5 to 9 s, 11 to 12 s\. Leave it out"),
     "montage": (_unipolar, r"double banana needs derivations .* lacks: Fp1-F7"),

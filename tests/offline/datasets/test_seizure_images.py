@@ -131,6 +131,11 @@ IMAGES = {
         r"same number of rows, got 6 in eeg_fold_2\.npy, 5 in labels_fold_2\.npy, 6 in patients_fold_2\.npy\. Leave",
     ),
     "empty": (_replace("labels", np.zeros(())), 6, r"same number of rows, got 6 in eeg_fold_2\.npy, 0 in labels"),
+    "one-hot": (
+        _replace("labels", np.eye(3)[[0, 1, 2, 0, 1, 2]]),
+        6,
+        r"labels_fold_2\.npy must hold one value for each image, got float64 \(6, 3\)\. Save class numbers",
+    ),
     "label": (_change("labels", 3, 7), 11, r"labels_fold_2\.npy, row 3: a label must be 0, 1 or 2, got 7"),
     "patient": (
         _change("patients", 4, "\x1b"),
