@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from models.closed_form import ClosedForm, electrodes
 from models.limits import check_table
 
 FLOOR = 1e-2
@@ -16,7 +17,7 @@ _ROOTS = 5
 _EXACT = 1e-12
 
 
-class BandClassifier(nn.Module):
+class BandClassifier(ClosedForm):
     """A linear layer on fixed features of band-passed signals.
 
     Parameters
@@ -29,88 +30,23 @@ class BandClassifier(nn.Module):
         Samples of a window.
     n_classes : int
         Number of logits.
-
-    Notes
-    -----
-    Training fits it outside of torch: `load_classifier` with the coefficients found on `features`. Before that the
-    classifier is zero.
     """
-
-    feature_mean: Tensor
-    feature_scale: Tensor
 
     def __init__(
         self, front: BandPower | BandCorrelation, n_channels: int, n_bands: int, n_times: int, n_classes: int
     ) -> None:
-        super().__init__()
+        n_features = n_bands * front.n_features
+        check_table(n_features * n_classes, "A classifier of band features")
+        super().__init__(n_features, n_classes)
         self.input_shape = (n_bands * n_channels, n_times)
         self.n_bands = n_bands
         self.n_channels = n_channels
         self.front = front
-        n_features = n_bands * front.n_features
-        check_table(n_features * n_classes, "A classifier of band features")
-        self.register_buffer("feature_mean", torch.zeros(n_features, dtype=torch.float64))
-        self.register_buffer("feature_scale", torch.ones(n_features, dtype=torch.float64))
-        self.head = nn.Linear(n_features, n_classes)
-        nn.init.zeros_(self.head.weight)
-        nn.init.zeros_(self.head.bias)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Classify windows.
-
-        Parameters
-        ----------
-        x : Tensor, shape (batch, n_bands * n_channels, n_times)
-            Band-passed signals, band by band: all channels of band 0, then all of band 1.
-
-        Returns
-        -------
-        logits : Tensor of float32, shape (batch, n_classes)
-        """
-        scaled = (self.features(x) - self.feature_mean) / self.feature_scale
-        return self.head(scaled.to(self.head.weight.dtype))
 
     def features(self, x: Tensor) -> Tensor:
-        """Return what the linear layer reads, before its scaling.
-
-        Parameters
-        ----------
-        x : Tensor, shape (batch, n_bands * n_channels, n_times)
-            As `forward`.
-
-        Returns
-        -------
-        features : Tensor of float64, shape (batch, n_features)
-            Band by band.
-        """
+        """Return what the linear layer reads, float64 (batch, n_features), band by band."""
         rows = x.to(torch.float64).reshape(x.shape[0], self.n_bands, self.n_channels, x.shape[-1])
         return self.front(rows - torch.mean(rows, dim=-1, keepdim=True)).flatten(1)
-
-    @torch.no_grad()
-    def load_classifier(self, coef: np.ndarray, intercept: np.ndarray, mean: np.ndarray, scale: np.ndarray) -> None:
-        """Set the linear layer and the scaling of its features.
-
-        Parameters
-        ----------
-        coef : ndarray, shape (n_classes, n_features)
-            Weights.
-        intercept : ndarray, shape (n_classes,)
-            Constants.
-        mean, scale : ndarray, shape (n_features,)
-            The layer reads ``(features - mean) / scale``.
-
-        Raises
-        ------
-        ValueError
-            If a shape differs.
-        """
-        parts = {"coef": self.head.weight, "intercept": self.head.bias}
-        parts |= {"mean": self.feature_mean, "scale": self.feature_scale}
-        given = {"coef": coef, "intercept": intercept, "mean": mean, "scale": scale}
-        for name, tensor in parts.items():
-            if given[name].shape != tensor.shape:
-                raise ValueError(f"{name} must have shape {tuple(tensor.shape)}, got {given[name].shape}.")
-            tensor.copy_(torch.as_tensor(given[name], dtype=torch.float64))
 
 
 class BandPower(nn.Module):
@@ -228,7 +164,7 @@ def band_power(n_channels: int, n_times: int, sfreq: float, n_classes: int, n_ba
     ValueError
         If the rows do not divide by the bands.
     """
-    n = _electrodes(n_channels, n_bands)
+    n = electrodes(n_channels, n_bands)
     return BandClassifier(BandPower(n), n, n_bands, n_times, n_classes)
 
 
@@ -257,18 +193,9 @@ def tangent_correlation(
     ValueError
         If the rows do not divide by the bands, or the shrinkage is out of range.
     """
-    n = _electrodes(n_channels, n_bands)
+    n = electrodes(n_channels, n_bands)
     check_table(float(n) * n, "A matrix of correlations")
     return BandClassifier(BandCorrelation(n, shrinkage), n, n_bands, n_times, n_classes)
-
-
-def _electrodes(n_channels: int, n_bands: int) -> int:
-    if n_bands < 1 or n_channels % n_bands:
-        raise ValueError(
-            f"Band features need n_channels (rows of a window) in n_bands equal groups, got {n_channels} rows and "
-            f"n_bands={n_bands}. Put a filter bank of {n_bands} bands before them or change n_bands."
-        )
-    return n_channels // n_bands
 
 
 def _root_steps(lowest: float) -> int:

@@ -8,8 +8,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from models.closed_form import ClosedForm, checked_fit, electrodes
 
-class TangentCcaClassifier(nn.Module):
+
+class TangentCcaClassifier(ClosedForm):
     """Extended-covariance tangent vectors and filter-bank CCA scores under a linear classifier.
 
     Parameters
@@ -36,9 +38,8 @@ class TangentCcaClassifier(nn.Module):
 
     Notes
     -----
-    Training fits it outside of torch: `load_reference` with the mean of `covariances`, then `load_classifier` with the
-    coefficients found on `features`. All fitted numbers are in the state dict. Before that the reference is the
-    identity and the classifier zero.
+    Training fits it outside of torch: `load_reference` with the mean of `covariances`, then `load_classifier`. All
+    fitted numbers are in the state dict. Before that the reference is the identity.
 
     Features are computed in float64: the logarithm of a covariance of overlapping bands needs it. A flat
     window gives finite features.
@@ -54,8 +55,6 @@ class TangentCcaClassifier(nn.Module):
     eager_only = "eigendecompositions have no ONNX operator"
 
     whitening: Tensor
-    feature_mean: Tensor
-    feature_scale: Tensor
     references: Tensor
 
     def __init__(
@@ -70,65 +69,23 @@ class TangentCcaClassifier(nn.Module):
         cca_bands: tuple[int, ...] | None = None,
         n_harmonics: int = 3,
     ) -> None:
-        super().__init__()
-        self.tangent_bands = tuple(range(n_bands)) if tangent_bands is None else tuple(tangent_bands)
-        self.cca_bands = tuple(range(n_bands)) if cca_bands is None else tuple(cca_bands)
-        self._check(n_bands, sfreq, freqs, n_harmonics)
+        every = tuple(range(n_bands))
+        tangent = every if tangent_bands is None else tuple(tangent_bands)
+        cca = every if cca_bands is None else tuple(cca_bands)
+        _check(tangent, cca, n_bands, sfreq, freqs, n_harmonics)
+        n_tangent = len(tangent) * n_channels
+        super().__init__(n_tangent * (n_tangent + 1) // 2 + len(freqs) * len(cca), n_classes)
+        self.tangent_bands, self.cca_bands = tangent, cca
         self.input_shape = (n_bands * n_channels, n_times)
         self.n_bands = n_bands
         self.n_channels = n_channels
-        n_tangent = len(self.tangent_bands) * n_channels
-        n_scores = len(freqs) * len(self.cca_bands)
-        self.n_features = n_tangent * (n_tangent + 1) // 2 + n_scores
         self.register_buffer("whitening", torch.eye(n_tangent, dtype=torch.float64))
-        self.register_buffer("feature_mean", torch.zeros(self.n_features, dtype=torch.float64))
-        self.register_buffer("feature_scale", torch.ones(self.n_features, dtype=torch.float64))
         self.register_buffer("references", _references(n_times, sfreq, freqs, n_harmonics), persistent=False)
-        self.head = nn.Linear(self.n_features, n_classes)
-        nn.init.zeros_(self.head.weight)
-        nn.init.zeros_(self.head.bias)
-
-    def _check(self, n_bands: int, sfreq: float, freqs: tuple[float, ...], n_harmonics: int) -> None:
-        if not (self.tangent_bands or self.cca_bands):
-            raise ValueError("TangentCcaClassifier needs bands for at least one part, got tangent_bands=cca_bands=().")
-        wrong = sorted({b for b in self.tangent_bands + self.cca_bands if not 0 <= b < n_bands})
-        if wrong:
-            raise ValueError(f"Bands must be 0 to {n_bands - 1} (n_bands={n_bands}), got {wrong}.")
-        if self.cca_bands and not (
-            freqs and n_harmonics >= 1 and min(freqs) > 0 and max(freqs) * n_harmonics < sfreq / 2
-        ):
-            raise ValueError(
-                f"CCA references need frequencies above 0 Hz whose {n_harmonics} harmonics stay below {sfreq / 2:g} Hz "
-                f"(Nyquist), got freqs={tuple(freqs)}. Lower n_harmonics."
-            )
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Classify windows.
-
-        Parameters
-        ----------
-        x : Tensor, shape (batch, n_bands * n_channels, n_times)
-            Band-passed signals, band by band: all channels of band 0, then all of band 1.
-
-        Returns
-        -------
-        logits : Tensor of float32, shape (batch, n_classes)
-        """
-        scaled = (self.features(x) - self.feature_mean) / self.feature_scale
-        return self.head(scaled.to(self.head.weight.dtype))
 
     def features(self, x: Tensor) -> Tensor:
-        """Return what the linear layer reads, before its scaling.
+        """Return what the linear layer reads, float64 (batch, n_features).
 
-        Parameters
-        ----------
-        x : Tensor, shape (batch, n_bands * n_channels, n_times)
-            As `forward`.
-
-        Returns
-        -------
-        features : Tensor of float64, shape (batch, n_features)
-            Tangent vectors at the reference, then CCA scores (band by band, frequencies within).
+        Tangent vectors at the reference come first, then CCA scores: band by band, frequencies within.
         """
         parts = []
         if self.tangent_bands:
@@ -173,7 +130,7 @@ class TangentCcaClassifier(nn.Module):
         ValueError
             If the shape differs or the matrix is not positive definite.
         """
-        matrix = self._fitted(reference, "reference", self.whitening.shape)
+        matrix = checked_fit("reference", reference, self.whitening)
         values, vectors = torch.linalg.eigh(matrix)
         if values.numel() and values[0] <= 0:
             raise ValueError(
@@ -181,38 +138,6 @@ class TangentCcaClassifier(nn.Module):
                 "Leave out recordings with flat channels."
             )
         self.whitening.copy_((vectors * values.rsqrt()) @ vectors.mT)
-
-    @torch.no_grad()
-    def load_classifier(
-        self, coef: np.ndarray, intercept: np.ndarray, mean: np.ndarray | None = None, scale: np.ndarray | None = None
-    ) -> None:
-        """Set the linear layer and the scaling of its features.
-
-        Parameters
-        ----------
-        coef : ndarray, shape (n_classes, n_features)
-            Weights. scikit-learn's single row for two classes is the second row, under a row of zeros.
-        intercept : ndarray, shape (n_classes,)
-            Constants.
-        mean, scale : ndarray, shape (n_features,), default=None
-            The layer reads ``(features - mean) / scale``; None leaves 0 and 1.
-
-        Raises
-        ------
-        ValueError
-            If a shape differs.
-        """
-        self.head.weight.copy_(self._fitted(coef, "coef", self.head.weight.shape))
-        self.head.bias.copy_(self._fitted(intercept, "intercept", self.head.bias.shape))
-        shape = self.feature_mean.shape
-        self.feature_mean.copy_(self._fitted(np.zeros(shape) if mean is None else mean, "mean", shape))
-        self.feature_scale.copy_(self._fitted(np.ones(shape) if scale is None else scale, "scale", shape))
-
-    def _fitted(self, values: np.ndarray, name: str, shape: torch.Size) -> Tensor:
-        tensor = torch.as_tensor(values, dtype=torch.float64, device=self.whitening.device)
-        if tensor.shape != shape:
-            raise ValueError(f"{name} must have shape {tuple(shape)}, got {tuple(tensor.shape)}.")
-        return tensor
 
     def _bands(self, x: Tensor, bands: tuple[int, ...]) -> Tensor:
         """Return (batch, bands, channels, time) in float64, each row without its mean."""
@@ -259,13 +184,8 @@ def tangent_cca(
     ValueError
         If the rows do not divide by the bands, or as `TangentCcaClassifier`.
     """
-    if n_bands < 1 or n_channels % n_bands:
-        raise ValueError(
-            f"tangent_cca needs n_channels (rows of a window) in n_bands equal groups, got {n_channels} rows "
-            f"and n_bands={n_bands}. Put a filter bank of {n_bands} bands before it or change n_bands."
-        )
     return TangentCcaClassifier(
-        n_channels // n_bands,
+        electrodes(n_channels, n_bands),
         n_bands,
         n_times,
         sfreq,
@@ -275,6 +195,26 @@ def tangent_cca(
         cca_bands=cca_bands,
         n_harmonics=n_harmonics,
     )
+
+
+def _check(
+    tangent_bands: tuple[int, ...],
+    cca_bands: tuple[int, ...],
+    n_bands: int,
+    sfreq: float,
+    freqs: tuple[float, ...],
+    n_harmonics: int,
+) -> None:
+    if not (tangent_bands or cca_bands):
+        raise ValueError("TangentCcaClassifier needs bands for at least one part, got tangent_bands=cca_bands=().")
+    wrong = sorted({b for b in tangent_bands + cca_bands if not 0 <= b < n_bands})
+    if wrong:
+        raise ValueError(f"Bands must be 0 to {n_bands - 1} (n_bands={n_bands}), got {wrong}.")
+    if cca_bands and not (freqs and n_harmonics >= 1 and min(freqs) > 0 and max(freqs) * n_harmonics < sfreq / 2):
+        raise ValueError(
+            f"CCA references need frequencies above 0 Hz whose {n_harmonics} harmonics stay below {sfreq / 2:g} Hz "
+            f"(Nyquist), got freqs={tuple(freqs)}. Lower n_harmonics."
+        )
 
 
 def _references(n_times: int, sfreq: float, freqs: tuple[float, ...], n_harmonics: int) -> Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol, cast
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 import torch
@@ -18,6 +18,8 @@ from offline.windows import WindowSet
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+    from models.closed_form import ClosedForm
+
 TANGENT_WEIGHT = 0.1
 """Spread of the tangent block beside 1 for the correlations: 300 tangent numbers carry less than 12 correlations."""
 INVERSE_PENALTY = 1.0
@@ -28,18 +30,6 @@ BAND_INVERSE_PENALTY = 1.12
 Hundreds of features stand against few people, whose windows are alike: 1e-3 of a sum over 1120 windows.
 """
 BATCH = 64
-
-
-class ClosedFit(Protocol):
-    """A network whose numbers come from a regression on its features, see `models.riemann`, `models.band_features`."""
-
-    head: nn.Linear
-
-    def features(self, x: Tensor) -> Tensor:
-        """Return what the linear layer reads, before its scaling."""
-
-    def load_classifier(self, coef: np.ndarray, intercept: np.ndarray, mean: np.ndarray, scale: np.ndarray) -> None:
-        """Set the linear layer and the scaling."""
 
 
 def fit_baseline(network: nn.Module, train: WindowSet, balance: Balance = "none") -> None:
@@ -53,7 +43,7 @@ def fit_baseline(network: nn.Module, train: WindowSet, balance: Balance = "none"
     Parameters
     ----------
     network : nn.Module
-        Fresh classifier, a `ClosedFit`; ends in evaluation mode.
+        Fresh classifier, a `models.closed_form.ClosedForm`; ends in evaluation mode.
     train : WindowSet
         The training split.
     balance : {"none", "classes"}, default="none"
@@ -64,7 +54,7 @@ def fit_baseline(network: nn.Module, train: WindowSet, balance: Balance = "none"
     SpecError
         If it holds one class only.
     """
-    model = cast("ClosedFit", network.eval())
+    model = cast("ClosedForm", network.eval())
     shares = distributions(train.labels, train.votes, len(model.head.bias))
     rows, labels = np.nonzero(shares)
     found = np.unique(labels)

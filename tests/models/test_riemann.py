@@ -107,4 +107,4 @@ def test_wrong_fits_are_refused():
     with pytest.raises(ValueError, match=r"must be positive definite, got smallest eigenvalue 0\. Leave out"):
         model.load_reference(np.zeros((12, 12)))
     with pytest.raises(ValueError, match=r"coef must have shape \(4, 78\), got \(1, 78\)"):
-        model.load_classifier(np.zeros((1, 78)), np.zeros(4))
+        model.load_classifier(np.zeros((1, 78)), np.zeros(4), np.zeros(78), np.ones(78))
