@@ -16,7 +16,7 @@ from offline.datasets.check import readable
 from offline.datasets.registry import load_dataset
 from offline.labels import cut_up, regrouped
 from offline.leaks import require_apart
-from offline.splits import Split, archive_folds, k_fold, leave_one_out
+from offline.splits import Split, archive_folds, k_fold, leave_one_out, sides
 from offline.temporal import TemporalSplit, temporal_splits
 
 IDLE: dict[SplitName, tuple[str, ...]] = {
@@ -71,7 +71,8 @@ def outer_splits(dataset: Dataset, config: TrainConfig) -> tuple[Split | Tempora
     Raises
     ------
     UsageError
-        If there are too few people or stretches for the folds, people share recordings, or a setting has no effect.
+        If there are too few people or stretches for the folds, people share recordings, the learners of a fold know one
+        class only, or a setting has no effect.
     """
     splits: tuple[Split | TemporalSplit, ...]
     idle = overridden(config, IDLE[config.split])
@@ -88,9 +89,31 @@ def outer_splits(dataset: Dataset, config: TrainConfig) -> tuple[Split | Tempora
             splits = _leave_one_out(dataset, config)
         for split in splits:
             require_apart(dataset, split)
+            require_classes(dataset, split)
     except SpecError as error:
         raise UsageError(str(error)) from error
     return splits
+
+
+def require_classes(dataset: Dataset, split: Split | TemporalSplit) -> None:
+    """Refuse a split whose learners know one class only: whatever is shown to them, they would name it.
+
+    Raises
+    ------
+    SpecError
+        If the labels, or votes, of the training side are of fewer than two classes.
+    """
+    learners = sides(dataset, split)[0]
+    n_classes = len(dataset.classes)
+    found = class_counts(learners, n_classes) > 0
+    for votes in (stretch.votes for session in learners for stretch in session.stretches):
+        found |= np.array((0.0,) * n_classes if votes is None else votes) > 0
+    if found.sum() < 2:
+        only = ", ".join(name for name, there in zip(dataset.classes, found, strict=True) if there) or "none"
+        raise SpecError(
+            f"A fold needs learners of at least two classes, fold {split.name} has {len(learners)} recordings of "
+            f"{only} only, the first {learners[0].path.name}. Add recordings of the others, or use another --split."
+        )
 
 
 def main_labels(dataset: Dataset) -> dict[str, int]:

@@ -300,7 +300,7 @@ def _metrics(
             "class_counts": dict(
                 zip(dataset.classes, class_counts(dataset.sessions, len(dataset.classes)).tolist(), strict=True)
             ),
-            "left_out": [problem.path.name for problem in dataset.problems],
+            "left_out": [f"{problem.path.name}: {problem.reason}" for problem in dataset.problems],
             "incomplete_windows": sum(fold.n_incomplete for fold in results),
         },
         "scores": summary(dataset, results, config.seed),

@@ -23,7 +23,7 @@ from offline.fold import FoldResult
 from offline.identity import claim, sessions_sha256
 from offline.leaks import require_apart
 from offline.metrics import summary
-from offline.prepare import main_labels, outer_splits, prepared
+from offline.prepare import main_labels, outer_splits, prepared, require_classes
 from offline.processes import n_processes
 from offline.progress import Progress, Step
 from offline.recipes import Recipe, configured
@@ -212,7 +212,7 @@ def inner_folds(dataset: Dataset, split: Split | TemporalSplit, config: TrainCon
     Raises
     ------
     UsageError
-        If there are too few people.
+        If there are too few people, or learners of one class only.
     """
     if isinstance(split, TemporalSplit):
         raise UsageError(f"Inner folds need a split of people, got {split.name}, which is in time.")
@@ -225,6 +225,7 @@ def inner_folds(dataset: Dataset, split: Split | TemporalSplit, config: TrainCon
             folds = inner_splits(split, config.n_inner)
         for fold in folds:
             require_apart(dataset, fold)
+            require_classes(dataset, fold)
     except SpecError as error:
         raise UsageError(str(error)) from error
     return folds

@@ -109,9 +109,9 @@ def test_a_class_that_is_not_there_and_a_split_in_time_are_refused(tmp_path):
 
 
 def test_people_without_an_event_cannot_choose_an_alarm(tmp_path, monkeypatch):
-    install(monkeypatch, 3)
-    calm = [replace(s, stretches=tuple(x for x in s.stretches if x.label == 0)) for s in dataset(3).sessions[:1]]
-    data = replace(dataset(3), sessions=(*calm, *dataset(3).sessions[1:]))
+    install(monkeypatch, 4)
+    calm = [replace(s, stretches=tuple(x for x in s.stretches if x.label == 0)) for s in dataset(4).sessions[:1]]
+    data = replace(dataset(4), sessions=(*calm, *dataset(4).sessions[1:]))
     monkeypatch.setattr("offline.prepare.load_dataset", lambda task, folder: data)
     with pytest.raises(SpecError, match="An alarm is chosen by seizures, the patients have none"):
         train(config(tmp_path / "out", window_s=0.5, hop_s=0.25, piece_s=None, batch_size=4), CREATED)

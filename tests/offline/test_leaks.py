@@ -10,7 +10,7 @@ from bci.errors import RecordingError, SpecError, UsageError
 from offline.config import TrainConfig
 from offline.datasets.base import Dataset, Problem
 from offline.leaks import require_apart
-from offline.prepare import membership, outer_splits, prepared, usable
+from offline.prepare import membership, outer_splits, prepared, require_classes, usable
 from offline.splits import Split
 from offline.temporal import TemporalSplit
 from tests.offline.toy_task import dataset, install, session
@@ -110,3 +110,35 @@ def test_files_that_cannot_be_used_stop_a_run_unless_it_may_skip_them(tmp_path):
 def test_too_few_for_the_folds_is_wrong_usage(changes, message):
     with pytest.raises(UsageError, match=message):
         outer_splits(dataset(4), config(**changes))
+
+
+def one_class(n_of_other: int) -> Dataset:
+    """Six people who are loud, of whom the last ones are quiet instead."""
+    made = []
+    for i, one in enumerate(dataset(6).sessions):
+        label = int(i < 6 - n_of_other)
+        made.append(replace(one, stretches=tuple(replace(s, label=label) for s in one.stretches)))
+    return replace(dataset(6), sessions=tuple(made))
+
+
+@pytest.mark.parametrize(
+    ("data", "changes", "fold"),
+    [
+        (one_class(0), {"split": "k-fold", "n_folds": 3}, "sub-0"),
+        (one_class(1), {}, "sub-05"),  # the quiet one stops the training of this fold
+        (one_class(1), {"split": "k-fold", "n_folds": 3}, "sub-0"),
+    ],
+)
+def test_learners_of_one_class_are_refused(data, changes, fold):
+    message = rf"at least two classes, fold {fold}.* recordings of loud only, the first sub-0\d_run-1\. Add recordings"
+    with pytest.raises(UsageError, match=message):
+        outer_splits(data, config(**changes))
+
+
+def test_two_classes_among_the_learners_are_enough():
+    assert len(outer_splits(one_class(3), config(split="k-fold", n_folds=3))) == 3
+    votes = tuple(replace(s, stretches=(replace(s.stretches[0], votes=(1.0, 2.0)),)) for s in one_class(0).sessions)
+    everybody = Split(tuple(f"sub-0{i}" for i in range(1, 7)), (), ())
+    require_classes(replace(one_class(0), sessions=votes), everybody)
+    with pytest.raises(SpecError, match="fold all has 6 recordings of loud only"):
+        require_classes(one_class(0), everybody)
