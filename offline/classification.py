@@ -54,6 +54,19 @@ def average_precision(scores: np.ndarray, positive: np.ndarray, weights: np.ndar
     return _ratio((inside * precision).sum(axis=1), inside.sum(axis=1))
 
 
+def mean(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Return the mean of a number per window.
+
+    Parameters
+    ----------
+    values : ndarray, shape (n_windows,)
+        The numbers.
+    weights : ndarray, shape (n_draws, n_windows)
+        How much each counts.
+    """
+    return _ratio(weights @ values, weights.sum(axis=1))
+
+
 def accuracy(labels: np.ndarray, predicted: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """Return the share of windows whose class was found.
 
@@ -64,7 +77,7 @@ def accuracy(labels: np.ndarray, predicted: np.ndarray, weights: np.ndarray) -> 
     weights : ndarray, shape (n_draws, n_windows)
         How much each counts.
     """
-    return _ratio(weights @ (labels == predicted), weights.sum(axis=1))
+    return mean((labels == predicted).astype(np.float64), weights)
 
 
 def balanced_accuracy(labels: np.ndarray, predicted: np.ndarray, n_classes: int, weights: np.ndarray) -> np.ndarray:
@@ -105,7 +118,7 @@ def divergence(targets: np.ndarray, probabilities: np.ndarray, weights: np.ndarr
     weights : ndarray, shape (n_draws, n_windows)
         How much each counts.
     """
-    return _ratio(weights @ divergences(targets, probabilities), weights.sum(axis=1))
+    return mean(divergences(targets, probabilities), weights)
 
 
 def divergences(targets: np.ndarray, probabilities: np.ndarray) -> np.ndarray:

@@ -15,10 +15,9 @@ from offline.blend import Blend, cross_fitted, even, fit_blend
 from offline.checkpoint import write_atomic
 from offline.classification import divergences
 from offline.oof import OutOfFold
+from offline.people import mean_figure
 
 SCHEMA = 1
-N_DRAWS = 2000
-"""Resamples of people."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -263,8 +262,5 @@ def _key(run: OutOfFold, i: int) -> tuple[str, int]:
 
 
 def _loss(values: np.ndarray, people: Sequence[str], seed: int) -> Loss:
-    _, whose = np.unique(np.array(people), return_inverse=True)
-    sums, counts = np.bincount(whose, values), np.bincount(whose)
-    draws = np.random.default_rng(seed).integers(0, len(sums), (N_DRAWS, len(sums)))
-    low, high = np.quantile(sums[draws].sum(axis=1) / counts[draws].sum(axis=1), [0.025, 0.975])
-    return Loss(float(values.mean()), float(low), float(high))
+    found = mean_figure(values, people, seed)
+    return Loss(found["value"], *found["interval"])

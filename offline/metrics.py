@@ -83,7 +83,7 @@ def figure_levels(runs: Sequence[Predictions], classes: Sequence[str], seed: int
         ``stretches``, ``people`` (one prediction for each person, see `offline.people.by_person`; None without) as
         `offline.people.figures` returns them, and ``over`` in words.
     """
-    n_people, n = len(runs[0].people), n_draws(runs[0])
+    n_people, n = len(runs[0].people), n_draws(len(runs[0].labels))
     bootstrap = f"95 % percentile bootstrap over {n_people} people, {n} resamples"
     people = [each for rows in runs if (each := by_person(rows)) is not None]
     return {

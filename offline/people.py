@@ -126,9 +126,9 @@ def by_person(rows: Predictions) -> Predictions | None:
     )
 
 
-def n_draws(rows: Predictions) -> int:
-    """Return how many resamples of people an interval of these rows comes from."""
-    return max(FEWEST_DRAWS, min(MOST_DRAWS, _NUMBERS_IN_ALL // len(rows.labels)))
+def n_draws(n_rows: int) -> int:
+    """Return how many resamples of people an interval of so many rows comes from."""
+    return max(FEWEST_DRAWS, min(MOST_DRAWS, _NUMBERS_IN_ALL // n_rows))
 
 
 def figures(runs: Sequence[Predictions], classes: Sequence[str], seed: int) -> dict[str, Any]:
@@ -151,7 +151,7 @@ def figures(runs: Sequence[Predictions], classes: Sequence[str], seed: int) -> d
     """
     first = runs[0]
     values = _mean(runs, np.ones((1, len(first.labels))))
-    drawn = _drawn(lambda weights: _mean(runs, weights), first, seed)
+    drawn = _drawn(lambda weights: _mean(runs, weights), first.person, seed)
     found: dict[str, Any] = {"n": len(first.labels)}
     found |= {name: _figure(values[name], drawn[name]) for name in FIGURES}
     found["classes"] = {
@@ -190,8 +190,30 @@ def gains(
         return {name: ours[name] - theirs[name] for name in names}
 
     values = difference(np.ones((1, len(runs[0].labels))))
-    drawn = _drawn(difference, runs[0], seed)
+    drawn = _drawn(difference, runs[0].person, seed)
     return {name: _figure(values[name], drawn[name]) for name in names}
+
+
+def mean_figure(values: np.ndarray, subjects: Sequence[str], seed: int) -> dict[str, Any]:
+    """Return the mean of a number per row with its 95 % percentile interval over people.
+
+    Parameters
+    ----------
+    values : ndarray, shape (n_rows,)
+        The numbers.
+    subjects : sequence of str
+        Whose each row is.
+    seed : int
+        Seed of the resamples, as in `figures`.
+
+    Returns
+    -------
+    figure : dict
+        ``value`` and ``interval`` (None for one person).
+    """
+    _, person = np.unique(np.array(subjects), return_inverse=True)
+    drawn = _drawn(lambda weights: {"mean": of.mean(values, weights)}, person, seed)
+    return _figure(values.mean(keepdims=True), drawn["mean"])
 
 
 def _mean(runs: Sequence[Predictions], weights: np.ndarray) -> dict[str, np.ndarray]:
@@ -220,21 +242,21 @@ def _values(rows: Predictions, weights: np.ndarray) -> dict[str, np.ndarray]:
 
 
 def _drawn(
-    values: Callable[[np.ndarray], dict[str, np.ndarray]], rows: Predictions, seed: int
+    values: Callable[[np.ndarray], dict[str, np.ndarray]], person: np.ndarray, seed: int
 ) -> Mapping[str, np.ndarray]:
     """Return figures for resamples of people, a part of the resamples at a time."""
-    parts = [values(weights) for weights in _resamples(rows, seed)]
+    parts = [values(weights) for weights in _resamples(person, seed)]
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
-def _resamples(rows: Predictions, seed: int) -> Iterator[np.ndarray]:
+def _resamples(person: np.ndarray, seed: int) -> Iterator[np.ndarray]:
     """Yield weights of the rows, (some resamples, n_rows); of one person none that counts, as nothing can be drawn."""
     rng = np.random.default_rng(seed)
-    n, person = len(rows.people), rows.person
+    n = int(person.max()) + 1
     if n == 1:
         yield np.zeros((1, len(person)))
         return
-    total = n_draws(rows)
+    total = n_draws(len(person))
     size = max(1, min(total, _NUMBERS_AT_ONCE // len(person)))
     for start in range(0, total, size):
         times = rng.multinomial(n, np.full(n, 1 / n), size=min(size, total - start))

@@ -16,6 +16,7 @@ from bci.errors import SchemaError, UsageError
 from offline.classification import divergences
 from offline.ensemble import ensemble, read_ensemble
 from offline.oof import read_run, write_table
+from offline.people import arranged, figures
 from tests.offline.toy_task import N_TRIALS, TRIAL, install
 
 WORDS = ["--task", "toy", "--model", "eegnet", "--window-s", "0.5", "--batch-size", "4"]
@@ -66,6 +67,9 @@ def test_runs_are_blended_and_judged_fold_by_fold(runs, capsys):
     both = [read_run(runs / name) for name in "ab"]
     assert found == ensemble(both)
     assert found.members[0].loss.mean == pytest.approx(divergences(both[0].targets, both[0].probabilities).mean())
+    rows = [arranged(run.rows, run.labels, run.probabilities) for run in both]
+    alone = figures(rows[:1], both[0].classes, 0)["kl"]
+    assert [found.members[0].loss.low, found.members[0].loss.high] == pytest.approx(alone["interval"])
     assert found.blend_loss.low <= found.blend_loss.mean <= found.blend_loss.high
     assert found.gain.mean == pytest.approx(min(m.loss.mean for m in found.members) - found.blend_loss.mean)
 

@@ -10,7 +10,7 @@ from sklearn.metrics import roc_auc_score
 
 from bci.decision import softmax
 from offline.fold import FoldResult, Scored
-from offline.people import FIGURES, Predictions, by_person, figures, gains, n_draws, pooled
+from offline.people import FIGURES, Predictions, by_person, figures, gains, mean_figure, n_draws, pooled
 from offline.splits import Split
 
 CLASSES = ("ill", "well")
@@ -133,6 +133,14 @@ def test_gains_are_paired_and_repeats_are_averaged():
     assert mean == pytest.approx(np.mean(both))
 
 
+def test_a_mean_of_rows_is_drawn_as_figures_are():
+    rows = people(10, 3, 0.5, 1.0)
+    hits = (rows.probabilities.argmax(axis=1) == rows.labels).astype(float)
+    found, wanted = mean_figure(hits, rows.subjects, 0), figures([rows], CLASSES, 0)["accuracy"]
+    assert [found["value"], *found["interval"]] == pytest.approx([wanted["value"], *wanted["interval"]])
+    assert mean_figure(hits[:3], rows.subjects[:3], 0)["interval"] is None, "one person"
+
+
 def test_parts_of_the_resamples_do_not_change_them(monkeypatch):
     rows = people(10, 3, 0.5, 1.0)
     whole = figures([rows], CLASSES, 0)
@@ -142,10 +150,10 @@ def test_parts_of_the_resamples_do_not_change_them(monkeypatch):
 
 def test_very_many_rows_get_fewer_resamples(monkeypatch):
     rows = people(10, 3, 0.5, 1.0)
-    assert n_draws(rows) == 2000
+    assert n_draws(30) == 2000
     monkeypatch.setattr("offline.people._NUMBERS_IN_ALL", 30 * 700)
-    assert n_draws(rows) == 700
+    assert n_draws(30) == 700
     monkeypatch.setattr("offline.people._NUMBERS_IN_ALL", 30)
-    assert n_draws(rows) == 200
+    assert n_draws(30) == 200
     low, high = figures([rows], CLASSES, 0)["auroc"]["interval"]
     assert low < high
