@@ -8,6 +8,8 @@ Third place of "HMS - Harmful Brain Activity Classification", Kaggle, 2024: ``cf
 
 from __future__ import annotations
 
+from typing import Any
+
 from bci.stages.channels import AverageReference, Bipolar
 from bci.stages.filters import Bandpass, FilterBank
 from bci.stages.logmel import LogMel
@@ -35,6 +37,15 @@ _IMAGE = {
 # the original moves its 50 s by a third to either side and fills the edge
 _SIGNAL_IMAGE = {**_IMAGE, "augment": ("time_shift:p=1.0,longest_share=0.33", *_CHANGES)}
 
+
+def _image_network(architecture: str, line: str, **changes: Any) -> Recipe:
+    """Return the recipe of a network on images of spectra, trained as ``cfg_5a`` but for `changes`."""
+    usual = {"stages": _MEL, "training": _IMAGE}
+    return Recipe(
+        architecture, line, reference_hz=_RHYTHM_HZ, epochs=16, learning_rate=1.2e-3, dropout=0.2, **(usual | changes)
+    )
+
+
 ICU: dict[str, Recipe] = {
     "band_power": Recipe(
         "band_power",
@@ -53,48 +64,23 @@ ICU: dict[str, Recipe] = {
         learning_rate=1e-3,
         training={"loss": "kl", "vote_weights": "count", "monitor": "loss"},
     ),
-    "mixnet": Recipe(
-        "mixnet",
-        "MixNet with GeM pooling on mel spectra of 16 pairs, a plane each",
-        _MEL,
-        _RHYTHM_HZ,
-        epochs=16,
-        learning_rate=1.2e-3,
-        dropout=0.2,
-        training=_IMAGE,
-    ),
-    "mixnet_stacked": Recipe(
+    "mixnet": _image_network("mixnet", "MixNet with GeM pooling on mel spectra of 16 pairs, a plane each"),
+    "mixnet_stacked": _image_network(
         "mixnet_stacked",
         "MixNet on mel spectra of 16 pairs, stacked with their neighbours",
-        _MEL,
-        _RHYTHM_HZ,
         arguments={"neighbours": _NEIGHBOURS},
-        epochs=16,
-        learning_rate=1.2e-3,
-        dropout=0.2,
-        training=_IMAGE,
     ),
-    "double_mel_mixnet": Recipe(
+    "double_mel_mixnet": _image_network(
         "double_mel_mixnet",
         "the same on two mel spectrograms, the sharper one in the middle: use windows of 50 s",
-        _BIPOLAR,
-        _RHYTHM_HZ,
+        stages=_BIPOLAR,
         arguments={"chain": _CHAIN},
-        epochs=16,
-        learning_rate=1.2e-3,
-        dropout=0.2,
         training=_SIGNAL_IMAGE,
     ),
-    "timm_backbone": Recipe(
+    "timm_backbone": _image_network(
         "timm_backbone",
         "mixnet_s of timm with fresh weights on the stacked mel spectra (backbone=mixnet_xl for the original's size)",
-        _MEL,
-        _RHYTHM_HZ,
         arguments={"neighbours": _NEIGHBOURS},
-        epochs=16,
-        learning_rate=1.2e-3,
-        dropout=0.2,
-        training=_IMAGE,
     ),
     "grouped_cnn1d": Recipe(
         "grouped_cnn1d",
