@@ -20,15 +20,8 @@ from offline.oof import read_run
 from offline.prepare import outer_splits
 from offline.recipes import RECIPES
 from offline.splits import archive_folds
-from tests.offline.datasets.image_layout import (
-    LOWER,
-    PLAIN,
-    UPPER,
-    made_fold,
-    write_folds,
-    write_matlab,
-    write_segments,
-)
+from tests.offline.datasets import image_layout
+from tests.offline.datasets.image_layout import made_fold, write_folds
 
 SHAPE = (16, 24, 3)
 MEL = "seizure-images-mel"
@@ -44,14 +37,13 @@ def fold_with_types(number: int, n: int = 6) -> tuple[np.ndarray, np.ndarray, np
 
 
 @pytest.fixture(autouse=True)
-def own_cache(tmp_path, monkeypatch):
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+def workplace(own_cache, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
 
 @pytest.fixture
 def images(tmp_path):
-    return write_folds(tmp_path / "images", UPPER, "MEL", {k: fold_with_types(k) for k in range(1, 5)})
+    return write_folds(tmp_path / "images", image_layout.UPPER, "MEL", {k: fold_with_types(k) for k in range(1, 5)})
 
 
 def run(*words: str) -> int:
@@ -87,23 +79,16 @@ def test_a_run_scores_each_fold_of_the_archive(images, capsys):
     assert run("--model", "mel_cnn", "--epochs", "2") == 0, "the same command takes it over"
 
 
-@pytest.mark.parametrize(
-    ("images", "names", "word"),
-    [
-        ("cwt", UPPER, "CWT"),
-        ("stft", UPPER, "STFT"),
-        ("mel", LOWER, "mel"),
-        ("cwt", LOWER, "cwt"),
-        ("stft", LOWER, "stft"),
-        ("eeg", PLAIN, ""),
-        ("matlab", None, ""),
-    ],
-)
-def test_every_layout_runs(tmp_path, images, names, word):
+@pytest.mark.parametrize("kind", [*sorted({*image_layout.LAYOUTS} - {"mel upper"}), "matlab"])
+def test_every_layout_runs(tmp_path, kind):
     folds = {k: made_fold(k, (16, 16, 20), np.float16) for k in range(1, 4)}
-    if names is None:
-        write_matlab(tmp_path / "images", [(data.astype(np.float32), *more) for data, *more in folds.values()])
+    if kind == "matlab":
+        images = kind
+        image_layout.write_matlab(
+            tmp_path / "images", [(data.astype(np.float32), *more) for data, *more in folds.values()]
+        )
     else:
+        images, names, word = image_layout.LAYOUTS[kind]
         write_folds(tmp_path / "images", names, word, folds)
     words = ["run", "--task", f"seizure-images-{images}", "--data", "images", "--out", "out", "--model", "mel_cnn"]
     assert main([*words, "--epochs", "1", "--batch-size", "4"]) == 0
@@ -139,7 +124,9 @@ def test_trials_stay_inside_the_other_folds(images):
 @pytest.mark.parametrize("model", [name for name in RECIPES[MEL] if name not in ("mel_cnn", "transformer")])
 def test_every_recipe_trains(tmp_path, model):
     shape = (32, 32, 3)
-    write_folds(tmp_path / "images", UPPER, "MEL", {k: made_fold(k, shape, np.float16, 4) for k in range(1, 4)})
+    write_folds(
+        tmp_path / "images", image_layout.UPPER, "MEL", {k: made_fold(k, shape, np.float16, 4) for k in range(1, 4)}
+    )
     assert run("--model", model, "--epochs", "1", "--folds", "0") == 0
 
 
@@ -151,20 +138,20 @@ def test_folds_that_leak_are_refused(images, tmp_path, capsys):
     assert "each subject in one part, p10 is in fold-1, fold-2. Use --split k-fold" in capsys.readouterr().err
     data = {k: fold_with_types(k) for k in range(1, 5)}
     data[3][0][1] = data[1][0][4]
-    write_folds(images, UPPER, "MEL", data)
+    write_folds(images, image_layout.UPPER, "MEL", data)
     assert run("--model", "mel_cnn") == 2
     assert "must not share a content of a recording" in capsys.readouterr().err
     assert not Path("out").exists()
 
 
 def test_folds_without_patients_are_patients(tmp_path):
-    write_matlab(tmp_path / "images", [fold_with_types(k) for k in range(1, 4)])
+    image_layout.write_matlab(tmp_path / "images", [fold_with_types(k) for k in range(1, 4)])
     dataset = load_dataset("seizure-images-matlab", tmp_path / "images")
     assert [split.test for split in archive_folds(dataset)] == [("fold-1",), ("fold-2",), ("fold-3",)]
 
 
 def test_ten_folds_are_in_the_order_of_their_numbers(tmp_path):
-    folder = write_folds(tmp_path / "a", PLAIN, "", {k: made_fold(k, n=1) for k in range(1, 11)})
+    folder = write_folds(tmp_path / "a", image_layout.PLAIN, "", {k: made_fold(k, n=1) for k in range(1, 11)})
     folds = archive_folds(load_dataset("seizure-images-eeg", folder))
     assert [fold.test for fold in folds][:3] == [("p10",), ("p20",), ("p30",)]
     assert folds[9].test == ("p100",)
@@ -203,7 +190,7 @@ def test_a_task_may_have_settings_of_its_own():
 def test_segments_are_learnt_from_and_can_be_served(tmp_path, capsys):
     rng = np.random.default_rng(0)
     data = rng.standard_normal((6, 20, 5120)).astype(np.float32) * 30
-    write_segments(tmp_path, data=data, labels=np.arange(6) % 3, patients=np.arange(6))
+    image_layout.write_segments(tmp_path, data=data, labels=np.arange(6) % 3, patients=np.arange(6))
     words = [
         "--task",
         "seizure-segments",

@@ -21,7 +21,7 @@ from bci.chunk import Signal
 from bci.errors import BundleError, SchemaError
 from bci.pipeline import PipelineSpec
 from models.registry import ModelSpec, build
-from tests.bci.test_bundle import edit, rehash
+from tests.bci.bundle_edits import edit, rehash
 from tests.bundles import write_random_bundle
 from tests.models.test_registry import EXAMPLES
 

@@ -12,6 +12,16 @@ N = 6
 UPPER = ("{0}_DATA_FOLD_fold_{1}.npy", "{0}_LABELS_FOLD_fold_{1}.npy", "{0}_PATIENTS_FOLD_fold_{1}.npy")
 LOWER = ("{0}_data_fold_{1}.npy", "{0}_labels_fold_{1}.npy", "{0}_patients_fold_{1}.npy")
 PLAIN = ("eeg_fold_{1}.npy", "labels_fold_{1}.npy", "patients_fold_{1}.npy")
+LAYOUTS = {
+    "mel upper": ("mel", UPPER, "MEL"),
+    "cwt upper": ("cwt", UPPER, "CWT"),
+    "stft upper": ("stft", UPPER, "STFT"),
+    "mel lower": ("mel", LOWER, "mel"),
+    "cwt lower": ("cwt", LOWER, "cwt"),
+    "stft lower": ("stft", LOWER, "stft"),
+    "plain": ("eeg", PLAIN, ""),
+}
+"""End of the task's name, names of the files, and the word in them."""
 
 
 def made_fold(number, shape=(10, 11, 20), dtype=np.float64, n=N):

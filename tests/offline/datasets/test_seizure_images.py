@@ -12,6 +12,7 @@ from bci.errors import RecordingError, UsageError
 from offline.datasets import seizure_images, seizure_segments, unpacked
 from offline.datasets.registry import load_dataset, load_examples
 from tests.offline.datasets.image_layout import (
+    LAYOUTS,
     LOWER,
     PLAIN,
     UPPER,
@@ -22,25 +23,23 @@ from tests.offline.datasets.image_layout import (
     write_segments,
 )
 
-LAYOUTS = {
-    "mel upper": ("mel", UPPER, "MEL", (12, 10, 3), np.float16),
-    "cwt upper": ("cwt", UPPER, "CWT", (12, 10, 3), np.float16),
-    "stft upper": ("stft", UPPER, "STFT", (12, 10, 3), np.float16),
-    "mel lower": ("mel", LOWER, "mel", (12, 10, 3), np.float32),
-    "cwt lower": ("cwt", LOWER, "cwt", (12, 10, 3), np.float64),
-    "stft lower": ("stft", LOWER, "stft", (12, 10, 3), np.uint8),
-    "plain": ("eeg", PLAIN, "", (10, 11, 20), np.float64),
+ARRAYS = {
+    "mel upper": ((12, 10, 3), np.float16),
+    "cwt upper": ((12, 10, 3), np.float16),
+    "stft upper": ((12, 10, 3), np.float16),
+    "mel lower": ((12, 10, 3), np.float32),
+    "cwt lower": ((12, 10, 3), np.float64),
+    "stft lower": ((12, 10, 3), np.uint8),
+    "plain": ((10, 11, 20), np.float64),
 }
 
 
-@pytest.fixture(autouse=True)
-def own_cache(tmp_path, monkeypatch):
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+pytestmark = pytest.mark.usefixtures("own_cache")
 
 
 @pytest.mark.parametrize("kind", LAYOUTS)
 def test_folds_are_read_in_each_layout(tmp_path, kind):
-    images, names, word, shape, dtype = LAYOUTS[kind]
+    (images, names, word), (shape, dtype) = LAYOUTS[kind], ARRAYS[kind]
     folds = {k: made_fold(k, shape, dtype) for k in range(1, 6)}
     folder = write_folds(tmp_path / "a", names, word, folds)
     examples = load_examples(f"seizure-images-{images}", folder)
