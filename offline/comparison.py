@@ -50,7 +50,7 @@ class Repeats:
         return tuple(arranged(run.rows, run.labels, run.probabilities) for run in self.runs)
 
 
-def compare_runs(folders: Sequence[Path]) -> dict[str, Any]:
+def compare_runs(folders: Sequence[Path], least_votes: float = 0.0) -> dict[str, Any]:
     """Return figures and paired gains of finished runs.
 
     Parameters
@@ -58,18 +58,21 @@ def compare_runs(folders: Sequence[Path]) -> dict[str, Any]:
     folders : sequence of Path
         Folders of runs. Those that differ in their seed only are repeats of one cross-validation: their figures are
         averaged, in each resample of people. All others are compared with the first.
+    least_votes : float, default=0.0
+        Only stretches with so many votes count.
 
     Returns
     -------
     comparison : dict
-        ``task``, ``classes``, ``seed`` (of the resamples) and ``runs``, each with ``name``, ``model``, ``folders``,
-        ``seeds``, ``figures`` (see `offline.metrics.figure_levels`) and ``gains`` over the first (see
-        `offline.metrics.gain_levels`; None for itself).
+        ``task``, ``classes``, ``seed`` (of the resamples), ``least_votes`` and ``runs``, each with ``name``, ``model``,
+        ``folders``, ``seeds``, ``figures`` (see `offline.metrics.figure_levels`) and ``gains`` over the first (see
+        `offline.metrics.gain_levels`; None for itself), of runs on votes in KL, too.
 
     Raises
     ------
     UsageError
-        If a folder holds no finished run, one is named twice, or the runs are of other tasks, data or folds.
+        If a folder holds no finished run, one is named twice, the runs are of other tasks, data or folds, or no stretch
+        has so many votes.
     SchemaError
         If a fold is damaged.
     """
@@ -79,6 +82,11 @@ def compare_runs(folders: Sequence[Path]) -> dict[str, Any]:
         for run in group.runs:
             _require_same_data(first.runs[0], run)
         _require_same_folds(first, group)
+    if least_votes:
+        groups = [Repeats(tuple(run.with_votes(least_votes) for run in g.runs), g.seeds) for g in groups]
+        first = groups[0]
+    on_votes = any(row.n_votes for row in first.runs[0].rows)
+    gained = (*GAINS, "kl") if on_votes else GAINS
     reference = first.predictions
     runs = []
     for group in groups:
@@ -90,10 +98,11 @@ def compare_runs(folders: Sequence[Path]) -> dict[str, Any]:
                 "folders": [run.run for run in group.runs],
                 "seeds": list(group.seeds),
                 "figures": figure_levels(predictions, first.runs[0].classes, SEED),
-                "gains": None if group is first else gain_levels(predictions, reference, SEED),
+                "gains": None if group is first else gain_levels(predictions, reference, SEED, gained),
             }
         )
-    return {"task": first.runs[0].task, "classes": list(first.runs[0].classes), "seed": SEED, "runs": runs}
+    record = {"task": first.runs[0].task, "classes": list(first.runs[0].classes), "seed": SEED}
+    return record | {"least_votes": least_votes, "runs": runs}
 
 
 def comparison_lines(comparison: Mapping[str, Any]) -> list[str]:
@@ -103,21 +112,26 @@ def comparison_lines(comparison: Mapping[str, Any]) -> list[str]:
     lines = [f"{printable(comparison['task'])}: {first['figures']['over']}."]
     if any(len(run["seeds"]) > 1 for run in runs):
         lines.append(f"Mean figures of repeats with the seeds {', '.join(map(str, first['seeds']))}.")
+    if comparison["least_votes"]:
+        lines.append(f"Only stretches with at least {comparison['least_votes']:g} votes.")
     levels = [level for level in LEVELS if first["figures"][level] is not None]
     for level in levels:
         head = (f"{first['figures'][level]['n']} {LEVELS[level]}", *FIGURES.values())
         rows = [_row(run["name"], [run["figures"][level][name] for name in FIGURES]) for run in runs]
         lines += ["", *_table(head, rows)]
     if len(runs) > 1:
+        names = tuple(runs[1]["gains"]["stretches"])
         head = (
             f"gain over {printable(first['name'])}, paired",
-            *(f"{FIGURES[name]} of {level}" for level in levels for name in GAINS),
+            *(f"{FIGURES[name]} of {level}" for level in levels for name in names),
         )
         rows = [
-            _row(run["name"], [run["gains"][level][name] for level in levels for name in GAINS], sign=True)
+            _row(run["name"], [run["gains"][level][name] for level in levels for name in names], sign=True)
             for run in runs[1:]
         ]
         lines += ["", *_table(head, rows)]
+        if "kl" in names:
+            lines += ["", "KL falls as a model gets better: there, a gain is below 0."]
     return lines
 
 

@@ -156,17 +156,11 @@ def ensemble(runs: Sequence[OutOfFold], least_votes: float = 0.0, seed: int = 0)
     first = runs[0]
     for other in runs[1:]:
         _require_alike(first, other)
-    total = np.array([row.n_votes for row in first.rows])
-    used = np.flatnonzero(total >= least_votes)
-    if not used.size:
-        raise UsageError(
-            f"A blend needs stretches with at least {least_votes:g} votes, the most that one has is {total.max():g}. "
-            "Lower --votes."
-        )
-    probabilities = np.stack([_in_order(first, run)[used] for run in runs])
-    targets = first.targets[used]
-    people = [first.rows[i].subject for i in used]
-    blended = cross_fitted(probabilities, targets, [first.groups[i] for i in used])
+    first = first.with_votes(least_votes)
+    probabilities = np.stack([_in_order(first, run) for run in runs])
+    targets = first.targets
+    people = [row.subject for row in first.rows]
+    blended = cross_fitted(probabilities, targets, first.groups)
     losses = [divergences(targets, p) for p in probabilities]
     best = min(losses, key=lambda values: float(values.mean()))
     after = divergences(targets, blended)
@@ -180,7 +174,7 @@ def ensemble(runs: Sequence[OutOfFold], least_votes: float = 0.0, seed: int = 0)
         first.classes,
         tuple(members),
         fit_blend(probabilities, targets),
-        len(used),
+        len(people),
         len(set(people)),
         float(least_votes),
         _loss(mean, people, seed),

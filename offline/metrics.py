@@ -93,8 +93,10 @@ def figure_levels(runs: Sequence[Predictions], classes: Sequence[str], seed: int
     }
 
 
-def gain_levels(runs: Sequence[Predictions], reference: Sequence[Predictions], seed: int) -> dict[str, Any]:
-    """Return the gains in `GAINS` over a reference on the same rows, as JSON values.
+def gain_levels(
+    runs: Sequence[Predictions], reference: Sequence[Predictions], seed: int, names: Sequence[str] = GAINS
+) -> dict[str, Any]:
+    """Return the gains over a reference on the same rows, as JSON values.
 
     Parameters
     ----------
@@ -102,6 +104,8 @@ def gain_levels(runs: Sequence[Predictions], reference: Sequence[Predictions], s
         Repeats of two models' cross-validations, in the same order of rows.
     seed : int
         Seed of the resamples, each of which is used for both.
+    names : sequence of str, default=GAINS
+        In which figures.
 
     Returns
     -------
@@ -110,8 +114,8 @@ def gain_levels(runs: Sequence[Predictions], reference: Sequence[Predictions], s
     """
     people = [[each for rows in side if (each := by_person(rows)) is not None] for side in (runs, reference)]
     return {
-        "stretches": gains(runs, reference, seed, GAINS),
-        "people": gains(people[0], people[1], seed, GAINS) if people[0] else None,
+        "stretches": gains(runs, reference, seed, names),
+        "people": gains(people[0], people[1], seed, names) if people[0] else None,
     }
 
 

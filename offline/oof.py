@@ -77,6 +77,29 @@ class OutOfFold:
             return tuple(row.subject for row in self.rows)
         return self.folds
 
+    def with_votes(self, least: float) -> OutOfFold:
+        """Return the stretches with at least so many votes.
+
+        Raises
+        ------
+        UsageError
+            If no stretch has.
+        """
+        kept = [i for i, row in enumerate(self.rows) if row.n_votes >= least]
+        if not kept:
+            most = max(row.n_votes for row in self.rows)
+            raise UsageError(
+                f"{printable(self.run)} needs stretches with at least {least:g} votes, the most that one has is "
+                f"{most:g}. Lower --votes."
+            )
+        return replace(
+            self,
+            rows=tuple(self.rows[i] for i in kept),
+            labels=tuple(self.labels[i] for i in kept),
+            folds=tuple(self.folds[i] for i in kept),
+            probabilities=self.probabilities[kept],
+        )
+
 
 def read_runs(folders: Sequence[Path]) -> list[OutOfFold]:
     """Return the out-of-fold predictions of several finished runs, each with a name of its own.

@@ -17,6 +17,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="RUN",
         help="folder of a finished run; the first is what others gain over, seeds of the same settings are averaged",
     )
+    parser.add_argument(
+        "--votes", type=float, default=0.0, metavar="N", help="count stretches with at least so many votes"
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures as JSON, too")
 
 
@@ -28,7 +31,7 @@ def run(args: argparse.Namespace) -> int:
     from offline.checkpoint import write_atomic
     from offline.comparison import compare_runs, comparison_lines
 
-    comparison = compare_runs(args.runs)
+    comparison = compare_runs(args.runs, args.votes)
     if args.json is not None:
         try:
             write_atomic(args.json, json.dumps(comparison, indent=1, allow_nan=False) + "\n")

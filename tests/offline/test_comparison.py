@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from apps.train import main
 from bci.errors import UsageError
 from offline.comparison import compare_runs, comparison_lines
+from offline.oof import read_run
 from tests.offline.scored_people import patients, scored_folds, write_run
 
 
@@ -52,6 +54,34 @@ def test_seeds_of_the_same_settings_are_averaged(runs):
         values = [figures[level]["kl"]["value"] for figures in single]
         assert both["runs"][1]["figures"][level]["kl"]["value"] == pytest.approx(sum(values) / 2)
     assert "Mean figures of repeats with the seeds 0, 1." in comparison_lines(both)
+
+
+def test_runs_on_votes_gain_in_divergence_and_by_stretches_with_enough_of_them(runs, capsys):
+    for name, strength in (("few", 0.3), ("many", 3.0)):
+        folds = [
+            replace(fold, scored=tuple(replace(row, n_votes=float(3 * (i % 4))) for i, row in enumerate(fold.scored)))
+            for fold in scored_folds(runs, strength)
+        ]
+        write_run(Path(name), name, tuple(folds))
+    assert main(["compare", "few", "many", "--votes", "4", "--json", "all.json"]) == 0
+    said = capsys.readouterr().out
+    assert "Only stretches with at least 4 votes.\n" in said
+    assert "| 24 stretches" in said, "two of four"
+    assert "KL of stretches" in said
+    assert "KL falls as a model gets better: there, a gain is below 0.\n" in said
+    found = json.loads(Path("all.json").read_text())
+    kept = [row for i, row in enumerate(read_run(Path("many")).rows) if row.n_votes >= 4]
+    assert (found["least_votes"], len(kept)) == (4.0, 24)
+    few, many = found["runs"]
+    gain = many["gains"]["stretches"]["kl"]
+    assert gain["value"] == pytest.approx(
+        many["figures"]["stretches"]["kl"]["value"] - few["figures"]["stretches"]["kl"]["value"]
+    )
+    assert gain["interval"][1] < 0
+    assert main(["compare", "few", "many", "--votes", "10"]) == 2
+    assert "few needs stretches with at least 10 votes, the most that one has is 9. Lower" in capsys.readouterr().err
+    assert main(["compare", "weak-0", "strong-0"]) == 0
+    assert "KL of" not in capsys.readouterr().out, "labels only"
 
 
 def test_one_run_has_figures_and_no_gain(runs):
