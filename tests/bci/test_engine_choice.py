@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from bci.engines import selection
+from bci.engines import choice, selection
 from bci.engines.choice import Choice, Trial, choice_file, recall, remember
 from bci.engines.eager_engine import EagerEngine
 from bci.engines.parity import compare
@@ -82,6 +82,27 @@ def test_other_windows_and_precisions_have_their_own_choice(network, example):
         for shape in (example.shape[1:], (9, 9))
     }
     assert len(paths) == 16
+
+
+def test_another_machine_or_version_has_its_own_choice(example, monkeypatch):
+    """What was fastest elsewhere, or before an update, is measured again."""
+
+    def path():
+        return choice_file(cache_folder(), KEY, "fp32", 0, example.shape[1:])
+
+    paths = [path()]
+    assert path() == paths[0]
+    elsewhere = {
+        "processor": lambda: "another processor",
+        "_gpus": lambda: ["another GPU"],
+        "version": lambda package: "0.0",
+        "ENGINES": ("eager",),
+    }
+    for name, value in elsewhere.items():
+        with monkeypatch.context() as patch:
+            patch.setattr(choice, name, value)
+            paths.append(path())
+    assert len(set(paths)) == 5
 
 
 @pytest.mark.parametrize("content", [b"", b"{}", b"[]", b"\xff", b'{"name": "onnx", "tried": [1], "passed_over": []}'])

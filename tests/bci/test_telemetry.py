@@ -24,6 +24,17 @@ def test_percentiles_are_right_within_a_bucket(seconds):
     assert found.p50 <= found.p90 <= found.p99 <= found.p999 <= found.max
 
 
+def test_rare_latencies_show_at_p999_and_not_before():
+    """Eight of 4000 are slow, and one is very slow: fewer samples could not tell p99.9 from p99 or the maximum."""
+    histogram = LatencyHistogram()
+    for ms in [1.0] * 3991 + [50.0] * 8 + [900.0]:
+        histogram.add(ms / 1e3)
+    found = histogram.percentiles()
+    assert (found.p50, found.p90, found.p99) == pytest.approx((1.0, 1.0, 1.0), rel=0.0101)
+    assert found.p999 == pytest.approx(50.0, rel=0.0101)
+    assert found.max == pytest.approx(900.0)
+
+
 @pytest.mark.parametrize("seconds", [0.0, -0.5, 1e-9])
 def test_what_is_too_short_to_measure_is_the_shortest(seconds):
     """Two clocks may put the receipt before the stamp: that is counted, not an error."""
