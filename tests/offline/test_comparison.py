@@ -70,7 +70,7 @@ def test_runs_on_votes_gain_in_divergence_and_by_stretches_with_enough_of_them(r
     assert "KL of stretches" in said
     assert "KL falls as a model gets better: there, a gain is below 0.\n" in said
     found = json.loads(Path("all.json").read_text())
-    kept = [row for i, row in enumerate(read_run(Path("many")).rows) if row.n_votes >= 4]
+    kept = [row for row in read_run(Path("many")).rows if row.n_votes >= 4]
     assert (found["least_votes"], len(kept)) == (4.0, 24)
     few, many = found["runs"]
     gain = many["gains"]["stretches"]["kl"]
