@@ -9,9 +9,10 @@ from typing import Any
 
 import numpy as np
 
+from bci.alarm_figures import poisson_interval
 from bci.decision import AlarmSpec, DecisionSpec, softmax
 from bci.errors import SpecError
-from offline.seizure_events import EventScore, Span, alarm_spans, pooled, score_events
+from offline.seizure_events import DAY_S, EventScore, Span, alarm_spans, pooled, score_events
 
 SMOOTHING_S = (0.0, 1.0, 2.0)
 VOTES = ((1, 1), (2, 3), (4, 6))
@@ -156,7 +157,8 @@ def figures(
     -------
     figures : dict
         For each of ``f1``, ``sensitivity``, ``precision``, ``false_per_day`` and ``median_delay_s`` the ``value`` (None
-        if it has none) and its ``interval``; the counts behind them.
+        if it has none) and its ``interval``; the counts behind them, and ``hours`` scored. ``false_per_day`` has a
+        ``poisson`` interval too, which is above 0 where no false alarm was seen.
     """
     whole = pooled(scores)
     draws = [
@@ -176,6 +178,9 @@ def figures(
         values = values[np.isfinite(values)]
         interval = [float(q) for q in np.quantile(values, [tail, 1 - tail])] if values.size else None
         found[name] = {"value": float(value) if np.isfinite(value) else None, "interval": interval}
+    found["false_per_day"]["poisson"] = [
+        bound / whole.duration_s * DAY_S for bound in poisson_interval(whole.n_false, confidence)
+    ]
     return found
 
 

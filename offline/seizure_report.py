@@ -25,10 +25,12 @@ HEAD = (
     "sensitivity",
     "precision",
     "false alarms / 24 h",
+    "Poisson interval",
+    "hours scored",
     "median delay, s",
     "AUC of windows",
 )
-_FORMS = (".2f", ".2f", ".2f", ".1f", ".1f", ".3f")
+_FORMS = {name: ".1f" if name in ("false_per_day", "median_delay_s") else ".2f" for name in FIGURES}
 
 
 def table(metrics: Mapping[str, Any]) -> tuple[str, ...]:
@@ -74,10 +76,15 @@ def _rows(metrics: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
     network = metrics["run"]["model"].replace("mel_cnn", "mel CNN").replace("mel_tcn", "mel TCN")
     for name, label in ROWS.items():
         row = metrics["detectors"][name]
-        yield (
-            network if name == "network" else label,
-            *(_cell(row[figure], form) for figure, form in zip((*FIGURES, "window_auc"), _FORMS, strict=True)),
-        )
+        ratios = [_cell(row[figure], form) for figure, form in _FORMS.items()]
+        hours = f"{row['hours']:.1f}"
+        auc = _cell(row["window_auc"], ".3f")
+        yield network if name == "network" else label, *ratios[:4], _poisson(row), hours, ratios[4], auc
+
+
+def _poisson(row: Mapping[str, Any]) -> str:
+    interval = row["false_per_day"].get("poisson")
+    return "–" if interval is None else "[{:.1f}, {:.1f}]".format(*interval)
 
 
 def _cell(figure: Mapping[str, Any], form: str) -> str:

@@ -294,6 +294,7 @@ def _metrics(
     chance = shifted_chance(test, decision, hop_s, np.random.default_rng(config.seed))
     detectors["shifted"] = {name: {"value": value, "interval": None} for name, value in chance.items()}
     detectors["shifted"] |= {"median_delay_s": _NO_FIGURE, "window_auc": _NO_FIGURE}
+    detectors["shifted"]["hours"] = detectors["network"]["hours"]
     return {
         "run": {
             "task": config.task,
@@ -307,7 +308,8 @@ def _metrics(
             "labelling": asdict(labelling),
         },
         "data": {cohort.name: {**asdict(cohort), "seizures": _n_seizures(patients[cohort.name])} for cohort in COHORTS},
-        "scored": "SzCORE event rules, pooled over the test patients; 95 % percentile bootstrap over patients",
+        "scored": "SzCORE event rules, pooled over the test patients; 95 % percentile bootstrap over patients, and the "
+        "exact 95 % Poisson interval of the false alarms",
         "detectors": detectors,
         "history": [asdict(epoch) for epoch in fitted.history],
     }

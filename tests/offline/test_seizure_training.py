@@ -58,6 +58,9 @@ def test_a_run_gives_a_bundle_and_honest_figures(small, tmp_path):
     written = json.loads((tmp_path / "run" / "metrics.json").read_text())
     assert set(written["detectors"]) == set(ROWS)
     assert written["detectors"]["never"]["f1"]["value"] == 0
+    assert written["detectors"]["never"]["hours"] == pytest.approx(2 / 60)
+    low, high = written["detectors"]["never"]["false_per_day"]["poisson"]
+    assert (low, high) == (0.0, pytest.approx(3.689 * 720, rel=1e-3)), "none in two minutes says little of a day"
     assert written["data"]["test"]["seizures"] == written["detectors"]["network"]["n_seizures"]
     card = (bundle.path / "card.md").read_text()
     assert all(line in card for line in table(outcome.metrics))
@@ -86,9 +89,9 @@ def test_the_command_repeats_the_run():
 
 
 def test_a_figure_without_value_is_a_dash():
-    row = {name: {"value": None, "interval": None} for name in (*FIGURES, "window_auc")}
+    row = {name: {"value": None, "interval": None} for name in (*FIGURES, "window_auc")} | {"hours": 0.25}
     lines = table({"run": {"model": "mel_cnn"}, "detectors": dict.fromkeys(ROWS, row)})
-    assert lines[2].count("–") == 6
+    assert lines[2].count("–") == 7
     assert len(lines) == 2 + len(ROWS)
 
 
