@@ -111,7 +111,8 @@ class Received:
     ended : bool, default=False
         True when the sender has said that no more samples come and all have been delivered.
     offset_s : float, default=0.0
-        Newest clock offset, in seconds. A change shows in `times` from the next stamp on that was not seen before.
+        Newest clock offset, in seconds. `times` go to it from the next stamp on that was not seen before; see
+        `bci.sources.clock_offset`.
     """
 
     data: np.ndarray

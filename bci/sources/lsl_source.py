@@ -16,6 +16,7 @@ from pylsl.util import TimeoutError as LslTimeout
 
 from bci.errors import ChannelMismatch, StreamError, StreamLost
 from bci.sources.base import Marker, Received, StreamInfo
+from bci.sources.clock_offset import ClockOffset
 from bci.sources.lsl_description import describe, stream_name
 from bci.sources.lsl_discovery import Search, literal, same_stream, wait_for_results
 from bci.sources.units import check_unit
@@ -207,6 +208,7 @@ class LslSource:
                 rows, stamps = self._pull(wait_s)
             except LostError as error:
                 if self._n_announced is not None:
+                    self._warn_unread()
                     return self._received(self._rows[:0], np.empty(0), pylsl.local_clock(), (), ended=True)
                 raise StreamLost(
                     f"Stream {self._query!r} must go on sending, got a lost connection after {self.n_received} "
@@ -228,6 +230,17 @@ class LslSource:
                 received = self._received(rows, stamps, now, markers, ended)
                 self._refresh_offset(now)
                 return received
+
+    def _warn_unread(self) -> None:
+        """Say what liblsl gives nobody any more when a sender leaves while samples wait to be read."""
+        n_unread = self._inlet.samples_available() - 1  # liblsl adds one to wake who waits
+        if n_unread > 0:
+            log.warning(
+                "stream %s needs to stay until all is read, got one that left with %d samples unread. "
+                "Let the sender wait longer (bci replay --linger), or send slower.",
+                printable(self._query),
+                n_unread,
+            )
 
     def _look_for_successor(self) -> None:
         """Notice a sender that was replaced while its connection seems alive, as after a power cut.
@@ -353,26 +366,6 @@ def parse_marker(text: bytes, time: float) -> Marker | None:
 
 def _anything(info: StreamInfo) -> None:
     """Accept any stream."""
-
-
-class ClockOffset:
-    """Clock offset as a function of the stamp, so that a marker and its sample get one, whichever is read first."""
-
-    def __init__(self, offset_s: float):
-        self.newest_s = self._before_s = offset_s
-        self._from = self._latest = -math.inf  # the newest offset holds for stamps after the first; latest stamp seen
-
-    def local(self, stamps: np.ndarray) -> np.ndarray:
-        """Return stamps in the local clock."""
-        if not len(stamps):
-            return stamps
-        self._latest = max(self._latest, float(stamps.max()))
-        return stamps + np.where(stamps > self._from, self.newest_s, self._before_s)
-
-    def change(self, offset_s: float) -> None:
-        """Use another offset for stamps that have not been seen yet."""
-        if offset_s != self.newest_s:
-            self._before_s, self.newest_s, self._from = self.newest_s, offset_s, self._latest
 
 
 class _Companion:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import logging
 import math
+import time
 
 import numpy as np
 import pylsl
 import pytest
 
 from bci.errors import ChannelMismatch, StreamError, StreamLost, UsageError
-from bci.sources.lsl_source import ClockOffset, LslSource, parse_marker
+from bci.sources.lsl_source import LslSource, parse_marker
 from tests.bci.lsl_tools import names, opened, outlet, read_all
 
 
@@ -149,13 +150,24 @@ def test_markers_of_a_stranger_are_checked():
         assert data.shape == (2, 2)
 
 
-def test_a_marker_has_the_time_of_its_sample_when_the_clock_offset_changes():
-    """Markers and samples come in either order; a sample's time must not depend on it."""
-    offset = ClockOffset(0.5)
-    marker_first = offset.local(np.array([10.0]))
-    offset.change(0.6)
-    np.testing.assert_array_equal(offset.local(np.array([9.0, 10.0, 11.0])), [9.5, 10.5, 11.6])
-    assert marker_first == 10.5
-    offset.change(0.7)
-    np.testing.assert_array_equal(offset.local(np.array([11.0, 11.5])), [11.6, 12.2])
-    assert offset.newest_s == 0.7
+@pytest.mark.lsl
+@pytest.mark.parametrize("n_read", [3, 5])
+def test_samples_that_wait_when_their_sender_leaves_are_told(n_read, caplog):
+    """A session that is behind must not take the loss of its backlog for an ordinary end."""
+    name = next(names)
+    there = outlet(name)
+    markers = pylsl.StreamOutlet(pylsl.StreamInfo(f"{name}-annotations", "Markers", 1, 0, "string", "m"))
+    with caplog.at_level(logging.WARNING), opened(name) as (source, _):
+        there.push_chunk(np.zeros((n_read, 2), np.float32), np.arange(7.0, 7.0 + n_read).tolist())
+        read_all(source, until=lambda _: source.n_received == n_read)
+        markers.push_sample(['{"kind": "end", "n_samples": 6}'], 12.0)
+        read_all(source, until=lambda received: received.markers)
+        for stamp in range(7 + n_read, 12):
+            there.push_sample([0.0, 0.0], float(stamp))
+        del there
+        deadline = time.monotonic() + 10.0
+        while source._inlet.samples_available() < 6 - n_read:  # one stands for the loss
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        assert source.read(5.0).ended
+    assert ("with 2 samples unread. Let the sender wait longer" in caplog.text) == (n_read == 3)
