@@ -63,8 +63,8 @@ class DoubleMelFrontEnd(nn.Module):
 
     def n_frames(self, n_times: int) -> int:
         """Return the number of columns of `n_times` samples."""
-        before, after = self._cut(n_times)
         n_context = self.context.n_frames(n_times)
+        before, after = self.cut(n_context)
         return before + self.centre.n_frames(self.centre_times) + n_context - after
 
     def forward(self, x: Tensor) -> Tensor:
@@ -80,16 +80,26 @@ class DoubleMelFrontEnd(nn.Module):
         features : Tensor, shape (batch, n_channels, n_features, n_frames)
             In dB re 1 unit squared.
         """
-        before, after = self._cut(x.shape[-1])
-        start = (x.shape[-1] - self.centre_times) // 2
-        wide, sharp = self.context(x), self.centre(x[..., start : start + self.centre_times])
+        return self.join(*self.parts(x))
+
+    def parts(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Return all frames of the context and those of the centre."""
+        start = self.start(x.shape[-1])
+        return self.context(x), self.centre(x[..., start : start + self.centre_times])
+
+    def join(self, wide: Tensor, sharp: Tensor) -> Tensor:
+        """Paste the frames of the centre over those of the context."""
+        before, after = self.cut(wide.shape[-1])
         return torch.cat((wide[..., :before], sharp, wide[..., after:]), dim=-1)
 
-    def _cut(self, n_times: int) -> tuple[int, int]:
-        """Return the first context frame that gives way, and the first after those."""
-        n = self.context.n_frames(n_times)
-        n_replaced = round(self.replaced * n)
-        before = (n - n_replaced) // 2
+    def start(self, n_times: int) -> int:
+        """Return the first of `n_times` samples that the centre reads."""
+        return (n_times - self.centre_times) // 2
+
+    def cut(self, n_frames: int) -> tuple[int, int]:
+        """Return the first of `n_frames` frames of the context that gives way, and the first after those."""
+        n_replaced = round(self.replaced * n_frames)
+        before = (n_frames - n_replaced) // 2
         return before, before + n_replaced
 
 

@@ -135,6 +135,12 @@ def mel_filterbank(
     return bank
 
 
+def mel_centres(n_mels: int, low_hz: float, high_hz: float, scale: MelScale = "htk") -> np.ndarray:
+    """Return where the filters of `mel_filterbank` have their peaks, in Hz, shape (n_mels,)."""
+    low, high = (float(hz_to_mel(hz, scale)) for hz in (low_hz, high_hz))
+    return mel_to_hz(np.linspace(low, high, n_mels + 2)[1:-1], scale)
+
+
 def empty_filters(bank: np.ndarray) -> np.ndarray:
     """Return the indices of filters that fall between two FFT bins.
 

@@ -148,6 +148,12 @@ class Tiled(nn.Module):
         tiles = nn.functional.pad(x, (self._border,) * 4 + (0, self._spare))
         return tiles.unflatten(1, (self._rows, self._columns)).transpose(2, 3).flatten(3, 4).flatten(1, 2)
 
+    def cut(self, picture: Tensor) -> Tensor:
+        """Return the tiles of a picture without their borders: the inverse of `forward`."""
+        tiles = picture.unflatten(2, (self._columns, -1)).unflatten(1, (self._rows, -1)).transpose(2, 3).flatten(1, 2)
+        inside = slice(self._border, -self._border or None)
+        return tiles[:, : tiles.shape[1] - self._spare, inside, inside]
+
 
 def _linear(n_in: int, n_out: int) -> np.ndarray:
     """Return interpolation weights, float32 (n_out, n_in), pixel centres aligned."""

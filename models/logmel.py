@@ -8,7 +8,7 @@ import torch
 from scipy.signal import get_window
 from torch import Tensor, nn
 
-from models.filterbank import MelScale, mel_filterbank
+from models.filterbank import MelScale, mel_centres, mel_filterbank
 from models.limits import check_table
 from models.stft import frame_power
 
@@ -40,6 +40,11 @@ class LogMelFrontEnd(nn.Module):
     dtype : torch.dtype, default=torch.float32
         Precision inside and of the features, whatever the input and autocast say. float64 agrees with the streaming
         stage to 1e-9.
+
+    Attributes
+    ----------
+    freqs_hz : tuple of float
+        Peak of each band.
 
     Raises
     ------
@@ -83,6 +88,7 @@ class LogMelFrontEnd(nn.Module):
         self.floor = floor
         self.dtype = dtype
         bank = torch.from_numpy(mel_filterbank(sfreq, n_fft, n_mels, low_hz, high_hz, scale, norm))
+        self.freqs_hz = tuple(mel_centres(n_mels, low_hz, high_hz, scale).tolist())
         window = torch.from_numpy(get_window("hann", win_length))
         self.register_buffer("window", window.to(dtype), persistent=False)
         self.register_buffer("bank", bank.to(dtype), persistent=False)

@@ -32,6 +32,8 @@ class LogStftFrontEnd(nn.Module):
     ----------
     n_features : int
         Bins.
+    freqs_hz : tuple of float
+        Frequency of each.
 
     Raises
     ------
@@ -66,6 +68,7 @@ class LogStftFrontEnd(nn.Module):
         self.dtype = dtype
         self.bins = stft_bins(sfreq, n_fft, low_hz, high_hz)
         self.n_features = self.bins.stop - self.bins.start
+        self.freqs_hz = tuple(k * sfreq / n_fft for k in range(self.bins.start, self.bins.stop))
         window = torch.from_numpy(get_window("hann", win_length))
         self.register_buffer("window", window.to(dtype), persistent=False)
 

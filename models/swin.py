@@ -101,14 +101,24 @@ class SwinBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Encode a grid of tokens, (batch, height, width, channels) to the same shape."""
+        tokens = self.cut(x)
+        return self.join(self.block(tokens, self.bias(tokens.shape[0] // self.mask.shape[0])))
+
+    def cut(self, x: Tensor) -> Tensor:
+        """Return the windows of a grid, (batch, height, width, channels) to (batch * n_windows, n, channels)."""
         plan = self.plan
         (height, width), (rows, columns) = plan.grid, plan.size
         n_rows, n_columns = plan.padded[0] // rows, plan.padded[1] // columns
         x = functional.pad(x, (0, 0, 0, plan.padded[1] - width, 0, plan.padded[0] - height))
         x = _rolled(x, plan.shift, -1)
         x = x.unflatten(2, (n_columns, columns)).unflatten(1, (n_rows, rows)).transpose(2, 3)
-        tokens = x.reshape(-1, rows * columns, x.shape[-1])
-        y = self.block(tokens, self.bias(tokens.shape[0] // self.mask.shape[0]))
+        return x.reshape(-1, rows * columns, x.shape[-1])
+
+    def join(self, y: Tensor) -> Tensor:
+        """Return the grid of windows: the inverse of `cut`."""
+        plan = self.plan
+        (height, width), (rows, columns) = plan.grid, plan.size
+        n_rows, n_columns = plan.padded[0] // rows, plan.padded[1] // columns
         y = y.reshape(-1, n_rows, n_columns, rows, columns, y.shape[-1]).transpose(2, 3).flatten(3, 4).flatten(1, 2)
         return _rolled(y, plan.shift, 1)[:, :height, :width]
 

@@ -11,7 +11,7 @@ import numpy as np
 from bci.chunk import Signal
 from bci.errors import SpecError
 from bci.stages.spectrum import MAX_FFT, SpectrumStage, check_frames
-from models.filterbank import MelScale, empty_filters, hz_to_mel, mel_filterbank, mel_to_hz
+from models.filterbank import MelScale, empty_filters, mel_centres, mel_filterbank
 
 log = logging.getLogger(__name__)
 
@@ -62,9 +62,7 @@ class LogMel:
     @property
     def centres_hz(self) -> np.ndarray:
         """Frequency at which each band has its peak, shape (n_mels,), in Hz."""
-        low, high = (float(hz_to_mel(hz, self.scale)) for hz in (self.low_hz, self.high_hz))
-        edges = np.linspace(low, high, self.n_mels + 2)
-        return np.asarray(mel_to_hz(edges[1:-1], self.scale))
+        return mel_centres(self.n_mels, self.low_hz, self.high_hz, self.scale)
 
     def build(self, signal: Signal) -> SpectrumStage:
         """Return the running stage for `signal`."""

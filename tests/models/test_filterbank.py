@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from models.filterbank import empty_filters, hz_to_mel, mel_filterbank, mel_to_hz
+from models.filterbank import empty_filters, hz_to_mel, mel_centres, mel_filterbank, mel_to_hz
 
 
 def reference_bank(sfreq, n_fft, n_mels, low_hz, high_hz, scale):
@@ -35,6 +35,7 @@ SIZES = [(200, 512, 64, 0.53, 30), (256, 512, 64, 0.5, 40), (128, 256, 32, 0.5, 
 @pytest.mark.parametrize("size", SIZES)
 def test_bank_is_the_textbook_bank(size, scale):
     expected, corners = reference_bank(*size, scale)
+    np.testing.assert_allclose(mel_centres(*size[2:], scale), corners[1:-1], rtol=1e-12)
     np.testing.assert_allclose(mel_filterbank(*size, scale=scale), expected, rtol=1e-9, atol=1e-12)
     area = 2 / (corners[2:] - corners[:-2])
     normed = mel_filterbank(*size, scale=scale, norm="slaney")

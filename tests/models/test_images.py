@@ -62,3 +62,10 @@ def test_tiles_stand_row_by_row_with_a_border():
         top, left = 8 * (i // 3) + 2, 10 * (i % 3) + 2
         expected[:, top : top + 4, left : left + 6] = x[:, i]
     torch.testing.assert_close(picture, expected, rtol=0, atol=0)
+    torch.testing.assert_close(tiled.cut(picture), x, rtol=0, atol=0)
+
+
+def test_tiles_without_a_border_are_cut_apart_too():
+    x = torch.randn(2, 3, 4, 6)
+    tiled = Tiled(3, 4, 6, border=0)
+    torch.testing.assert_close(tiled.cut(tiled(x)), x, rtol=0, atol=0)
