@@ -56,16 +56,19 @@ def load(folder: Path) -> Dataset:
     table = folder / "participants.tsv"
     problems: list[Problem] = []
     groups: dict[str, int] = {}
-    for row, cells in read_rows(table, ("participant_id", "group"), delimiter="\t"):
+    bad: list[str] = []
+    for row, cells in read_rows(table, ("participant_id", "group"), delimiter="\t", bad=bad):
         where = f"{table.name}, row {row}"
         name, group = cells["participant_id"], cells["group"].lower()
         if group not in CLASSES:
-            shown = printable(group)
-            problems.append(Problem(table, f"{where}: group must be one of {', '.join(CLASSES)}, got {shown!r}."))
+            reason = f"{where}: group must be one of {', '.join(CLASSES)}, got {printable(group)!r}. Correct the row."
+            problems.append(Problem(table, reason))
         elif name in groups:
-            problems.append(Problem(table, f"{where}: each participant must have one row, {printable(name)} has two."))
+            reason = f"{where}: each participant must have one row, {printable(name)} has two. Take one out."
+            problems.append(Problem(table, reason))
         else:
             groups[name] = CLASSES.index(group)
+    problems += [Problem(table, reason) for reason in bad]
     opened: list[tuple[Path, str, Recording]] = []
     for path in sorted(folder.glob("*_eeg.edf")):
         try:
@@ -100,13 +103,16 @@ def _session(path: Path, name: str, recording: Recording, common: Signal, label:
     if signal != common:
         raise RecordingError(
             f"The recording must have {common.n_channels} channels at {common.sfreq:g} Hz like most "
-            f"({', '.join(common.names)}), got {signal.n_channels} at {signal.sfreq:g} Hz ({', '.join(signal.names)})."
+            f"({', '.join(common.names)}), got {signal.n_channels} at {signal.sfreq:g} Hz ({', '.join(signal.names)}). "
+            "Leave it out."
         )
     piece = round(PIECE_S * signal.sfreq)
     starts = range(0, recording.n_samples - piece + 1, piece)
     stretches = tuple(Stretch(start, start + piece, label) for start in starts)
     if not stretches:
-        raise RecordingError(f"The recording must last {PIECE_S:g} s at least, it lasts {recording.duration_s:g} s.")
+        raise RecordingError(
+            f"The recording must last {PIECE_S:g} s at least, it lasts {recording.duration_s:g} s. Leave it out."
+        )
     return Session(name, name, path, signal, recording.n_samples, stretches, partial(_read, path))
 
 

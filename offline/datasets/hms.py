@@ -131,7 +131,8 @@ def load_test(folder: Path) -> Dataset:
     table = folder / "test.csv"
     sessions: list[Session] = []
     problems: list[Problem] = []
-    for row, cells in read_rows(table, ("eeg_id", "patient_id")):
+    bad: list[str] = []
+    for row, cells in read_rows(table, ("eeg_id", "patient_id"), bad=bad):
         path = folder / "test_eegs" / f"{printable(cells['eeg_id'])}.parquet"
         try:
             eeg_id = str(whole_number(cells["eeg_id"], "eeg_id", f"{table.name}, row {row}"))
@@ -142,6 +143,7 @@ def load_test(folder: Path) -> Dataset:
             sessions.append(_made(eeg_id, f"patient-{cells['patient_id']}", path, n_samples, (stretch,)))
         except BciError as error:
             problems.append(Problem(path, str(error)))
+    problems += [Problem(table, reason) for reason in bad]
     if not sessions:
         raise nothing_usable("hms", "test.csv with test_eegs/EEG_ID.parquet", folder, problems)
     return Dataset("hms", CLASSES, tuple(sessions), tuple(problems))
@@ -192,11 +194,13 @@ def n_rows(path: Path) -> int:
 
 
 def _rows(table: Path, problems: list[Problem]) -> Iterable[Row]:
-    for at, cells in read_rows(table, ("eeg_id", "eeg_label_offset_seconds", "patient_id", *VOTES)):
+    bad: list[str] = []
+    for at, cells in read_rows(table, ("eeg_id", "eeg_label_offset_seconds", "patient_id", *VOTES), bad=bad):
         try:
             yield _row(at, cells, f"{table.name}, row {at}")
         except AnnotationError as error:
             problems.append(Problem(table, str(error)))
+    problems += [Problem(table, reason) for reason in bad]
 
 
 def _row(at: int, cells: Mapping[str, str], where: str) -> Row:
@@ -207,7 +211,8 @@ def _row(at: int, cells: Mapping[str, str], where: str) -> Row:
     consensus = cells.get("expert_consensus", "").lower()
     if consensus and consensus not in CLASSES:
         raise AnnotationError(
-            f"{where}: expert_consensus must be one of {', '.join(CLASSES)}, got {printable(consensus)!r}."
+            f"{where}: expert_consensus must be one of {', '.join(CLASSES)}, got {printable(consensus)!r}. Correct it, "
+            "or take the row out."
         )
     if consensus and votes[CLASSES.index(consensus)] == max(votes):
         label = CLASSES.index(consensus)

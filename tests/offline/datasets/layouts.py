@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from datetime import date, time
 from pathlib import Path
@@ -15,6 +16,10 @@ from bci.stages.montages import DOUBLE_BANANA, TEN_TWENTY_19
 from offline.datasets.hms import NAMES as HMS_NAMES
 
 NEW_NAMES = {"T3": "T7", "T4": "T8", "T5": "P7", "T6": "P8"}
+REMEDY = re.compile(
+    r"\. (Add|Correct|Cut|Delete|Fetch|Leave|Make|Put|Take|Use|Write)\b[^.]*(\.\w[^.]*)*\.( Check --data\.)?$"
+)
+"""How a text ends that says what to do."""
 BANANA_10_10 = tuple("-".join(NEW_NAMES.get(e, e) for e in pair).upper() for pair in DOUBLE_BANANA)
 
 

@@ -13,6 +13,7 @@ from offline.datasets.base import UNKNOWN, class_counts
 from offline.datasets.hms import CLASSES, NAMES, Row, grouped, load, load_test
 from offline.datasets.registry import load_dataset
 from tests.offline.datasets.layouts import HMS_HEAD as HEAD
+from tests.offline.datasets.layouts import REMEDY
 from tests.offline.datasets.layouts import hms_row as row
 from tests.offline.datasets.layouts import write_hms_eeg as write_eeg
 
@@ -131,6 +132,16 @@ PROBLEMS = {
         ROW.replace("13,", "../13.5,"),
         r"row 7: eeg_id must be a number from 0 on, got '\.\./13\.5'",
     ),
+    "too few cells": (
+        lambda f: None,
+        "13,0,0.0\n",
+        r"train\.csv, row 7: a row must have 15 cells like the first, got 3\. Correct the row, or take it out of the",
+    ),
+    "not closed": (
+        lambda f: None,
+        ROW.replace("13,", '"13,').rstrip() + "\n",
+        r"train\.csv, row 7: a row must have 15 cells like the first, got 1\. Correct",
+    ),
     "half id": (lambda f: None, ROW.replace("13,", "13.5,"), r"row 7: eeg_id must be a whole number, got '13\.5'"),
 }
 
@@ -146,6 +157,22 @@ def test_rows_and_files_that_cannot_be_used_are_listed(archive, kind):
     assert dataset.problems
     for problem in dataset.problems:
         assert re.search(reason, problem.reason), problem.reason
+        assert REMEDY.search(problem.reason), problem.reason
+
+
+def test_a_row_that_is_too_short_takes_no_other_with_it(archive):
+    """It stands first in both tables; what follows is read."""
+    table = archive / "train.csv"
+    head, *rows = table.read_text().splitlines(keepends=True)
+    table.write_text(head + "11,0\n" + "".join(rows))
+    (archive / "test.csv").write_text("spectrogram_id,eeg_id,patient_id\n1\n1,77,9\n")
+    write_eeg(archive / "test_eegs" / "77.parquet", 50, seed=3)
+    for dataset, names, row_text in (
+        (load(archive), ["11", "12"], "train.csv, row 2: a row must have 15 cells"),
+        (load_test(archive), ["77"], "test.csv, row 2: a row must have 3 cells"),
+    ):
+        assert [s.name for s in dataset.sessions] == names
+        assert [p.reason.startswith(row_text) for p in dataset.problems] == [True]
 
 
 def test_pages_that_are_damaged_are_found_when_they_are_read(archive):

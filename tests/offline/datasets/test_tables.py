@@ -19,6 +19,18 @@ def test_rows_keep_their_numbers(tmp_path):
     ]
 
 
+def test_a_row_with_other_cells_is_told_or_ends_it(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text('a,b\n1,2\n3\n"4,5\n6,7\n')
+    with pytest.raises(
+        AnnotationError, match=r"a\.csv, row 3: a row must have 2 cells like the first, got 1\. Correct"
+    ):
+        list(read_rows(path, ("a",)))
+    bad: list[str] = []
+    assert [at for at, _ in read_rows(path, ("a",), bad=bad)] == [2, 5]
+    assert [text.partition(":")[0] for text in bad] == ["a.csv, row 3", "a.csv, row 4"]
+
+
 def test_a_table_that_is_too_large_or_none(tmp_path, monkeypatch):
     path = tmp_path / "a.csv"
     path.write_text("a,b\n1," + "9" * 200_000)
