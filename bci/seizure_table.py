@@ -133,7 +133,9 @@ def read_table(path: Path) -> SeizureTable:
         where = f"{_quoted(path.name)}, line {number}"
         cells = line.split("\t")
         if len(cells) != len(columns):
-            raise AnnotationError(f"{where}: a row needs {len(columns)} cells, as the first line, got {len(cells)}.")
+            raise AnnotationError(
+                f"{where}: a row needs {len(columns)} cells, as the first line, got {len(cells)}. Correct it."
+            )
         row = dict(zip(columns, cells, strict=True))
         date_time = row.get("dateTime", NOTHING)
         event = _event(row, where)
@@ -150,7 +152,7 @@ def read_table(path: Path) -> SeizureTable:
         first, second = list(durations)[:2]
         raise AnnotationError(
             f"{_quoted(path.name)}, line {durations[second]}: recordingDuration needs to be the same in each row, "
-            f"got {second:g} after {first:g} s."
+            f"got {second:g} after {first:g} s. Correct the rows."
         )
     duration_s = next(iter(durations), None)
     if duration_s is not None:

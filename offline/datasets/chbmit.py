@@ -96,17 +96,24 @@ def read_summary(path: Path) -> dict[str, tuple[Span, ...]]:
             at_s = float(match[2])
             if match[1].lower() == "start":
                 if start_s is not None or not name:
-                    raise AnnotationError(f"{where}: a seizure of a file must end before the next begins.")
+                    raise AnnotationError(
+                        f"{where}: a seizure of a file must end before the next begins, it does not. Correct the "
+                        "summary, or leave the folder out."
+                    )
                 start_s = at_s
             elif start_s is None or at_s < start_s:
-                raise AnnotationError(f"{where}: the end of a seizure must follow its begin, got {at_s:g} s.")
+                raise AnnotationError(
+                    f"{where}: the end of a seizure must follow its begin, got {at_s:g} s. Correct the summary, or "
+                    "leave the folder out."
+                )
             else:
                 seizures[name].append(Span(start_s, at_s))
                 start_s = None
     for name, (n, row) in announced.items():
         if len(seizures.get(name, ())) != n:
             raise AnnotationError(
-                f"{path.name}, row {row}: {name} must have {n} seizures as the row says, got {len(seizures[name])}."
+                f"{path.name}, row {row}: {name} must have {n} seizures as the row says, got {len(seizures[name])}. "
+                "Correct the number or the times, or leave the folder out."
             )
     return {name: tuple(spans) for name, spans in seizures.items()}
 
@@ -140,10 +147,14 @@ def read_seizures(path: Path) -> tuple[Span, ...]:
             start_s = None
         elif code in (_BEGIN, _END):
             raise AnnotationError(
-                f"{path.name}: begins and ends of seizures must alternate, at {at_s:g} s they do not."
+                f"{path.name}: begins and ends of seizures must alternate, at {at_s:g} s they do not. Fetch it "
+                "again, or delete it: the summary is read then."
             )
     if start_s is not None:
-        raise AnnotationError(f"{path.name}: each seizure must end, the one at {start_s:g} s does not.")
+        raise AnnotationError(
+            f"{path.name}: each seizure must end, the one at {start_s:g} s does not. Fetch it again, or delete it: the "
+            "summary is read then."
+        )
     return tuple(spans)
 
 

@@ -209,10 +209,13 @@ def _fold(
     for row, (label, patient) in enumerate(zip(np.ravel(labels).tolist(), np.ravel(patients).tolist(), strict=True)):
         name = str(int(patient)) if isinstance(patient, float) and patient.is_integer() else str(patient)
         if label not in range(len(CLASSES)):
-            reason = f"{paths[1].name}, row {row}: a label must be 0, 1 or 2, got {printable(repr(label))}."
+            reason = f"{paths[1].name}, row {row}: a label must be 0, 1 or 2, got {printable(repr(label))}. Correct it."
             problems.append(Problem(paths[1], reason))
         elif not SUBJECT.fullmatch(name):
-            reason = f"{paths[2].name}, row {row}: a patient must have a plain name, got {printable(repr(name))}."
+            reason = (
+                f"{paths[2].name}, row {row}: a patient must have a plain name, got {printable(repr(name))}. Use "
+                "letters, digits, dots, - and _."
+            )
             problems.append(Problem(paths[2], reason))
         else:
             rows.append(row)

@@ -54,33 +54,37 @@ def load(folder: Path) -> Dataset:
     missing = [name for name in FILES if not (folder / name).is_file()]
     if missing:
         raise RecordingError(
-            f"The task seizure-segments needs {', '.join(FILES)}, {folder} lacks {', '.join(missing)}."
+            f"The task seizure-segments needs {', '.join(FILES)}, {folder} lacks {', '.join(missing)}. Add them, or "
+            "check --data."
         )
     data = unpacked(folder / "data.pkl", partial(_segments, folder / "data.pkl"))["data"]
     labels, patients = (_column(folder / name) for name in FILES[1:])
     if not len(data) == len(labels) == len(patients):
         raise RecordingError(
             f"The pickles must have the same number of rows, got {len(data)} in data.pkl, {len(labels)} in labels.pkl "
-            f"and {len(patients)} in patients.pkl."
+            f"and {len(patients)} in patients.pkl. Use three that were written together."
         )
     sessions: list[Session] = []
     problems: list[Problem] = []
     for row, (label, patient) in enumerate(zip(labels, patients, strict=True)):
         if label not in range(len(CLASSES)) or isinstance(label, str):
-            reason = f"labels.pkl, row {row}: a label must be 0, 1 or 2, got {printable(repr(label))}."
+            reason = f"labels.pkl, row {row}: a label must be 0, 1 or 2, got {printable(repr(label))}. Correct it."
             problems.append(Problem(folder / "labels.pkl", reason))
         elif not SUBJECT.fullmatch(_name(patient)):  # it names files
-            reason = f"patients.pkl, row {row}: a patient must have a plain name, got {printable(repr(patient))}."
+            reason = (
+                f"patients.pkl, row {row}: a patient must have a plain name, got {printable(repr(patient))}. "
+                "Use letters, digits, dots, - and _."
+            )
             problems.append(Problem(folder / "patients.pkl", reason))
         elif not np.isfinite(data[row]).all():
-            reason = f"data.pkl, row {row}: a segment must hold finite samples, it does not."
+            reason = f"data.pkl, row {row}: a segment must hold finite samples, it does not. Leave it out."
             problems.append(Problem(folder / "data.pkl", reason))
         else:
             sessions.append(_session(folder, data, row, int(label), _name(patient)))
     if not sessions:
         raise RecordingError(
             f"The task seizure-segments needs at least one usable row, got none of {len(data)}. First: "
-            f"{problems[0].reason if problems else 'the pickles are empty.'}"
+            f"{problems[0].reason if problems else 'the pickles are empty.'} Check --data."
         )
     return Dataset("seizure-segments", CLASSES, tuple(sessions), tuple(problems))
 
@@ -107,14 +111,15 @@ def _segments(path: Path) -> dict[str, np.ndarray]:
         data = np.asarray(value, dtype=np.float32)
     except (TypeError, ValueError) as error:
         raise RecordingError(
-            f"{path.name} must hold segments of one shape, it does not: {printable(str(error))}."
+            f"{path.name} must hold segments of one shape, it does not: {printable(str(error))}. Make them alike."
         ) from error
     data = data.squeeze(axis=tuple(i for i in range(1, data.ndim) if data.shape[i] == 1))
     if data.shape[1:] == (N_SAMPLES, len(NAMES)):
         data = data.transpose(0, 2, 1)
     if data.shape[1:] != (len(NAMES), N_SAMPLES):
         raise RecordingError(
-            f"{path.name} must hold segments of {len(NAMES)} channels and {N_SAMPLES} samples, got {data.shape}."
+            f"{path.name} must hold segments of {len(NAMES)} channels and {N_SAMPLES} samples, got {data.shape}. Write "
+            f"them as (n, {len(NAMES)}, {N_SAMPLES})."
         )
     return {"data": np.ascontiguousarray(data)}
 
@@ -123,7 +128,7 @@ def _column(path: Path) -> list[Any]:
     value = load_plain(path)
     rows = value.ravel().tolist() if isinstance(value, np.ndarray) else value
     if not isinstance(rows, list):
-        raise RecordingError(f"{path.name} must hold an array or a list, got a {type(rows).__name__}.")
+        raise RecordingError(f"{path.name} must hold an array or a list, got a {type(rows).__name__}. Write it as one.")
     return rows
 
 

@@ -16,6 +16,7 @@ from functools import partial
 from pathlib import Path
 
 from bci.errors import AnnotationError
+from bci.texts import printable
 from offline.datasets.annotated import AnnotatedFile, annotated_dataset
 from offline.datasets.base import Dataset, Problem
 from offline.datasets.normalise import AVERAGE
@@ -88,7 +89,9 @@ def read_list(path: Path) -> dict[str, tuple[Span, ...]]:
     for row, line, kind, value in _entries(path):
         where = f"{path.name}, row {row}"
         if start_s is not None and kind != "end":
-            raise AnnotationError(f"{where}: the seizure before must end first, it does not.")
+            raise AnnotationError(
+                f"{where}: the seizure before must end first, it does not. Correct the list, or leave the folder out."
+            )
         if kind == "file":
             name = _on_disk(value)
             found.setdefault(name, [])
@@ -98,17 +101,25 @@ def read_list(path: Path) -> dict[str, tuple[Span, ...]]:
             registered[name] = at_s
             continue
         if name not in registered:
-            raise AnnotationError(f"{where}: a time must follow the name and the begin of its recording, got {line!r}.")
+            raise AnnotationError(
+                f"{where}: a time must follow the name and the begin of its recording, got {printable(line)!r}. "
+                "Correct the list, or leave the folder out."
+            )
         since_s = (at_s - registered[name]) % DAY_S  # a recording may go past midnight
         if kind == "start":
             start_s = since_s
         elif start_s is None:
-            raise AnnotationError(f"{where}: the end of a seizure must follow its begin, it does not.")
+            raise AnnotationError(
+                f"{where}: the end of a seizure must follow its begin, it does not. Correct the list, or leave the "
+                "folder out."
+            )
         else:
             found[name].append(Span(start_s, start_s + (since_s - start_s) % DAY_S))
             start_s = None
     if start_s is not None:
-        raise AnnotationError(f"{path.name}: each seizure must end, the last one does not.")
+        raise AnnotationError(
+            f"{path.name}: each seizure must end, the last one does not. Correct the list, or leave the folder out."
+        )
     return {name: tuple(spans) for name, spans in found.items()}
 
 
@@ -128,7 +139,9 @@ def _on_disk(name: str) -> str:
 def _clock_s(text: str, where: str) -> float:
     match = _CLOCK.fullmatch(text)
     if match is None or not (int(match[1]) < 24 and int(match[2]) < 60 and int(match[3]) < 60):
-        raise AnnotationError(f"{where}: a time must be hh.mm.ss, got {text!r}.")
+        raise AnnotationError(
+            f"{where}: a time must be hh.mm.ss, got {printable(text)!r}. Correct the list, or leave the folder out."
+        )
     return int(match[1]) * 3600.0 + int(match[2]) * 60.0 + int(match[3])
 
 

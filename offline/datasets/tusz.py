@@ -66,7 +66,8 @@ def read_seizures(path: Path) -> tuple[Span, ...]:
         label, channel = cells["label"].lower(), cells["channel"]
         if channel != _ALL_CHANNELS:
             raise AnnotationError(
-                f"{where}: channel must be {_ALL_CHANNELS} in a file .csv_bi, got {printable(channel)!r}."
+                f"{where}: channel must be {_ALL_CHANNELS} in a file .csv_bi, got {printable(channel)!r}. Put the "
+                "archive's .csv_bi there, not its .csv, or leave the file out."
             )
         if label not in (_SEIZURE, _BACKGROUND):
             raise AnnotationError(

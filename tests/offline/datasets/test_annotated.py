@@ -14,7 +14,7 @@ from offline.datasets.base import Stretch
 from offline.datasets.edf_header import read_header, require_complete
 from offline.datasets.tusz import load
 from offline.seizure_events import Span
-from tests.offline.datasets.layouts import cut_off, write_edf, write_tusz
+from tests.offline.datasets.layouts import REMEDY, cut_off, write_edf, write_tusz
 
 SEIZURE = "TERM,5.0,9.0,seiz,1.0\n"
 BACKGROUND = "TERM,0.0,20.0,bckg,1.0\n"
@@ -158,6 +158,7 @@ def test_files_that_cannot_be_used_are_listed(tmp_path, kind):
     assert [session.name for session in dataset.sessions] == ["aaaaaaaa_s001_t000"]
     assert len(dataset.problems) == 1
     assert re.search(reason, dataset.problems[0].reason), dataset.problems[0].reason
+    assert REMEDY.search(dataset.problems[0].reason), dataset.problems[0].reason
 
 
 def test_an_archive_in_which_nothing_can_be_used_is_refused(tmp_path):

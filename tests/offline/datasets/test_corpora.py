@@ -15,6 +15,7 @@ from offline.datasets.registry import load_dataset
 from offline.seizure_events import Span
 from tests.offline.datasets.layouts import (
     BANANA_10_10,
+    REMEDY,
     SIENA_LIST,
     seizure_marks,
     write_bids,
@@ -85,8 +86,9 @@ MARKS = {
 @pytest.mark.parametrize("kind", MARKS)
 def test_binary_marks_that_are_damaged(kind):
     data, reason = MARKS[kind]
-    with pytest.raises(AnnotationError, match=rf"a\.edf\.seizures.*{reason}"):
+    with pytest.raises(AnnotationError, match=rf"a\.edf\.seizures.*{reason}") as caught:
         chbmit.read_seizures(_File(data))
+    assert REMEDY.search(str(caught.value))
 
 
 def test_binary_marks_that_cannot_be_read(tmp_path):
@@ -153,6 +155,7 @@ def test_chbmit_files_that_cannot_be_used_are_listed(tmp_path, kind):
     assert dataset.problems
     for problem in dataset.problems:
         assert re.search(reason, problem.reason), problem.reason
+        assert REMEDY.search(problem.reason), problem.reason
 
 
 @pytest.mark.real
@@ -221,8 +224,9 @@ def test_siena_lists_with_a_fault_name_the_row(tmp_path, kind):
     assert old in SIENA_LIST
     path = tmp_path / "Seizures-list-PN06.txt"
     path.write_text(SIENA_LIST.replace(old, new))
-    with pytest.raises(AnnotationError, match=rf"Seizures-list-PN06\.{reason}"):
+    with pytest.raises(AnnotationError, match=rf"Seizures-list-PN06\.{reason}") as caught:
         siena.read_list(path)
+    assert REMEDY.search(str(caught.value))
 
 
 def test_siena_files_that_cannot_be_used_are_listed(tmp_path):

@@ -22,6 +22,7 @@ from tests.offline.datasets.image_layout import (
     write_matlab,
     write_segments,
 )
+from tests.offline.datasets.layouts import REMEDY
 
 ARRAYS = {
     "mel upper": ((12, 10, 3), np.float16),
@@ -279,6 +280,7 @@ def test_segments_that_cannot_be_used_are_listed(tmp_path, kind):
     assert [s.name for s in dataset.sessions] == ["segment-00000", "segment-00002"]
     assert len(dataset.problems) == 1
     assert re.search(reason, dataset.problems[0].reason)
+    assert REMEDY.search(dataset.problems[0].reason)
 
 
 SEGMENTS = {
@@ -295,8 +297,9 @@ SEGMENTS = {
 def test_segments_that_are_refused(tmp_path, kind):
     values, reason = SEGMENTS[kind]
     write_segments(tmp_path, **values)
-    with pytest.raises(RecordingError, match=reason):
+    with pytest.raises(RecordingError, match=reason) as caught:
         seizure_segments.load(tmp_path)
+    assert kind == "program" or REMEDY.search(str(caught.value))
 
 
 def test_segments_that_are_missing(tmp_path):
