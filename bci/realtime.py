@@ -64,6 +64,8 @@ class RealTime:
     ----------
     cores : tuple of int, default=()
         Processors, by number; empty leaves the choice to the system.
+    left_out : tuple of str, default=()
+        Steps that are not applied.
 
     Attributes
     ----------
@@ -71,9 +73,10 @@ class RealTime:
         What became of each, once entered.
     """
 
-    def __init__(self, cores: tuple[int, ...] = ()) -> None:
+    def __init__(self, cores: tuple[int, ...] = (), left_out: tuple[str, ...] = ()) -> None:
         self.steps: tuple[Step, ...] = ()
         self._cores = cores
+        self._left_out = left_out
         self._undo = ExitStack()
 
     def __enter__(self) -> RealTime:
@@ -87,7 +90,7 @@ class RealTime:
             ("threads", _compute_alone),
             ("collector", _freeze),
         )
-        self.steps = tuple(_try(name, apply, self._undo) for name, apply in tried)
+        self.steps = tuple(_try(name, apply, self._undo) for name, apply in tried if name not in self._left_out)
         return self
 
     def __exit__(

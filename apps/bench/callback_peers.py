@@ -140,7 +140,9 @@ def run_turn(case: Case, duration_s: float, seed: int) -> tuple[np.ndarray, floa
     with children() as started:
         work, arguments = SIDES[case.side], (stream, case.history_s)
         reading = (
-            Child(case.side, in_real_time, (work, *arguments)) if case.real_time else Child(case.side, work, arguments)
+            Child(case.side, in_real_time, ((), work, *arguments))
+            if case.real_time
+            else Child(case.side, work, arguments)
         )
         started.append(reading)
         reading.answer(SLACK_S)

@@ -91,6 +91,7 @@ class Contender:
     choice: str  # engine, or mode of the peer
     history_s: float
     real_time: bool = False  # with what `bci run --realtime` does to the process and the machine
+    left_out: tuple[str, ...] = ()  # of its steps
 
 
 @dataclass(frozen=True, slots=True)
@@ -268,7 +269,7 @@ def run_turn(contender: Contender, settings: Settings, seed: int) -> Turn:
         n = settings.n_threads
         asked = (stream, out, contender.choice, contender.history_s, n)
         if contender.real_time:
-            decoding = start("decoding", in_real_time, contender.work, *asked, n_threads=n)
+            decoding = start("decoding", in_real_time, contender.left_out, contender.work, *asked, n_threads=n)
         else:
             decoding = start("decoding", contender.work, *asked, n_threads=n)
         engine, build_s = decoding.answer(BUILD_TIMEOUT_S)

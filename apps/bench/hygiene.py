@@ -15,7 +15,7 @@ def missing_hygiene() -> list[str]:
         return [str(step) for step in real_time.steps if not step.done]
 
 
-def in_real_time(pipe: Connection, work: Callable[..., None], *arguments: Any) -> None:
-    """Do `work` with real-time hygiene."""
-    with RealTime():
+def in_real_time(pipe: Connection, left_out: tuple[str, ...], work: Callable[..., None], *arguments: Any) -> None:
+    """Do `work` with real-time hygiene, without the steps that are left out."""
+    with RealTime(left_out=left_out):
         work(pipe, *arguments)

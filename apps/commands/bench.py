@@ -37,6 +37,7 @@ BENCHES = {
     "replay": Bench("apps.bench.replay", "scoring a recording, in times real time", ("decode",)),
     "training": Bench("apps.bench.training", "windows a second of a training, mel on its device; share of the loader"),
     "translator": Bench("apps.bench.translator", "a network of the translator's size: 74 to 306 channels at 1 kHz"),
+    "hygiene": Bench("apps.bench.realtime_steps", "push → prediction with each step of --realtime left out"),
     "idle": Bench("apps.bench.idle", "the first prediction after seconds of silence"),
     "peers": Bench("apps.bench.peers", "the same work done by mne-lsl, BrainFlow and ezmsg, in processes of their own"),
     "monitor": Bench("apps.bench.monitor", "the monitor's window: frames a second and share of a core, beside peers"),

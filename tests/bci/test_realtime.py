@@ -45,6 +45,14 @@ def test_every_step_is_in_force_inside_and_undone_outside():
 
 
 @linux_root
+def test_a_step_that_is_left_out_is_neither_applied_nor_told():
+    with RealTime(left_out=("priority", "awake")) as real_time:
+        assert [step.name for step in real_time.steps] == ["affinity", "memory", "switch", "threads", "collector"]
+        assert os.sched_getscheduler(0) == os.SCHED_OTHER
+        assert sys.getswitchinterval() == realtime.SWITCH_INTERVAL_S
+
+
+@linux_root
 def test_a_worker_steps_back():
     with RealTime(), ThreadPoolExecutor(1) as pool:
         assert pool.submit(os.sched_getscheduler, 0).result() == os.SCHED_FIFO
