@@ -56,7 +56,7 @@ from offline.windows import SessionWindows, WindowSet
 
 log = logging.getLogger(__name__)
 
-NAMES = {"mel_cnn": "seizure-demo", "mel_tcn": "seizure-tcn"}
+NAMES = {"mel_cnn_reference": "seizure-demo", "mel_cnn": "seizure-small", "mel_tcn": "seizure-tcn"}
 """Names of the bundles."""
 UNUSED = (
     "patience",
@@ -88,7 +88,7 @@ def train(
     """Train on simulated patients, choose the alarm on others, score it on a third cohort and write everything down.
 
     Writes ``features/`` (outputs of the pipeline), ``train.log``, ``metrics.json``, ``report.html`` and the
-    bundle (``seizure-demo/`` for the mel CNN) below ``config.out``. A run that was interrupted goes on where it was.
+    bundle (`NAMES`) below ``config.out``. A run that was interrupted goes on where it was.
 
     Parameters
     ----------
@@ -332,7 +332,7 @@ def _card(
         f"# {NAMES[config.model]}",
         "Shows the toolkit at work on simulated patients. It has never met a person, its figures say nothing about "
         "people, and it is not a medical device.",
-        f"A small {plan.line}; windows of {config.window_s:g} s, a prediction every {config.hop_s:g} s; 19 channels of "
+        f"A {plan.line}; windows of {config.window_s:g} s, a prediction every {config.hop_s:g} s; 19 channels of "
         f"the 10–20 system at 256 Hz, 0.5–40 Hz, average reference. {_alarm_text(decision)}",
         "## Data",
         f"Simulated recordings (`docs/simulated-patient.md`). {people}. No seed is in two cohorts. Weights and "

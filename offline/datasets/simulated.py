@@ -70,10 +70,11 @@ class Cohort:
         )
 
 
-TRAIN = Cohort("train", 10_000, 60, 480.0, 24.0)
+TRAIN = Cohort("train", 10_000, 240, 480.0, 24.0)
 # with more seizures the tolerances of the score would cover most of a recording, and any alarm would find some
-VALIDATION = Cohort("validation", 20_000, 16, 1200.0, 3.0)
-TEST = Cohort("test", 30_000, 24, 1800.0, 2.0)
+VALIDATION = Cohort("validation", 20_000, 60, 1200.0, 3.0)
+# 75 h: with fewer than 72 h, no false alarm at all would not yet mean fewer than one a day
+TEST = Cohort("test", 60_000, 150, 1800.0, 2.0)
 COHORTS = (TRAIN, VALIDATION, TEST)
 
 

@@ -46,15 +46,15 @@ def small(monkeypatch):
 def test_a_run_gives_a_bundle_and_honest_figures(small, tmp_path):
     steps = []
     outcome = train(config(tmp_path / "run"), "2026-01-01T00:00:00+00:00", steps.append)
-    bundle = load_bundle(tmp_path / "run" / "seizure-demo")
+    bundle = load_bundle(tmp_path / "run" / "seizure-small")
     assert [step.done for step in steps] == [1, 2, 3, 4, 5, 6, 7]
     assert {step.total for step in steps} == {7}
     assert (steps[0].name, steps[-1].epoch.index) == ("train patient 1", 1)
-    assert bundle.name == "seizure-demo"
+    assert bundle.name == "seizure-small"
     assert bundle.decision.classes == ("background", "seizure")
     assert bundle.decision.alarm is not None
     golden = compare(bundle.golden(), bundle.pipeline, bundle.decision, EagerEngine(bundle.network()))
-    require(golden, "seizure-demo")
+    require(golden, "seizure-small")
     written = json.loads((tmp_path / "run" / "metrics.json").read_text())
     assert set(written["detectors"]) == set(ROWS)
     assert written["detectors"]["never"]["f1"]["value"] == 0
