@@ -58,7 +58,7 @@ def _lines(axes: Axes, rows: list[Row], drawn: list[Column], x: Column, series: 
         groups.setdefault(row.values.get(series) if series else None, []).append(row)
     for name, members in groups.items():
         for column in drawn:
-            points = [(_number(r, x), _number(r, column)) for r in members if _number(r, column) is not None]
+            points = sorted((_number(r, x) or 0.0, y) for r in members if (y := _number(r, column)) is not None)
             label = column.key if name is None else f"{name}, {column.key}"
             axes.plot(*zip(*points, strict=True), marker="o", label=label)
     axes.set_xlabel(x.title)

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 
-from apps.bench import candidates, engines, gpu, networks, stages, streams, training, translator, workload
+from apps.bench import candidates, engines, gpu, networks, stages, training, translator, workload
 from apps.bench.mne_lsl_filter import mne_lsl_filter
 from apps.bench.timing import in_turn
 from apps.cli import main
@@ -209,19 +209,6 @@ def test_the_translator_by_windows_gives_what_it_gives_with_state():
     assert x.shape[-1] % translator.HOP == 0
 
 
-def test_the_search_for_most_streams_doubles_and_looks_between():
-    asked = []
-
-    def play(n, engine, duration_s):
-        asked.append(n)
-        return np.full(100, 0.001 * n), 0.5
-
-    args = SimpleNamespace(duration=1.0, budget_ms=10.5, most=64)
-    rows = dict(streams._search(play, "threads", None, args, lambda text: None))
-    assert asked == [1, 2, 4, 8, 16, 12, 10]
-    assert [n for n, row in rows.items() if row.values["late"] == 0] == [1, 2, 4, 8, 10]
-
-
 def test_calls_are_measured_in_turn():
     order = []
     found = in_turn({"a": lambda: order.append("a"), "b": lambda: order.append("b")}, 0.0)
@@ -240,10 +227,6 @@ def test_calls_are_measured_in_turn():
         (["stages", "--channels", "1"], "--channels must be from 2 to"),
         (["engines", "--threads", "0"], "--threads must be at least 1, got 0"),
         (["engines", "--models", "abacus"], "--models takes names of the registry"),
-        (
-            ["streams", "--most", "0"],
-            "--most must be at least 1 and --duration at least 1 s, got 0 and 5",
-        ),
         (["training", "--models", "abacus"], "--models takes mel_mixnet, double_mel_mixnet, got abacus"),
         (
             ["training", "--batch-size", "1"],
