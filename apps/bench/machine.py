@@ -8,7 +8,26 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-PACKAGES = ("streaming-bci", "numpy", "scipy", "torch", "onnxruntime", "pylsl", "mne-lsl", "mne")
+PACKAGES = (
+    "streaming-bci",
+    "numpy",
+    "scipy",
+    "torch",
+    "onnxruntime",
+    "onnxscript",
+    "openvino",
+    "torch-tensorrt",
+    "tensorrt",
+    "pylsl",
+    "mne-lsl",
+    "mne",
+    "brainflow",
+    "ezmsg",
+    "ezmsg-sigproc",
+    "pyqtgraph",
+    "PySide6",
+)
+"""What our rows and the peers' depend on; those that are not installed are left out."""
 
 
 def describe() -> dict[str, Any]:

@@ -120,7 +120,7 @@ class Report:
     more : tuple of Table, default=()
         Printed below.
     details : mapping, default={}
-        More JSON values; a key ``rows`` replaces the table's.
+        More JSON values; a key ``rows``, ``notes`` or ``settings`` replaces ours.
     machine : mapping
         Where it ran.
     """
@@ -137,16 +137,16 @@ class Report:
     def to_dict(self) -> dict[str, Any]:
         """Return JSON values."""
         return {
-            "bench": self.bench,
-            "command": command(),
             "settings": dict(self.settings),
             "rows": [
                 {"label": row.label, **{c.json_key: row.values.get(c.key) for c in self.table.columns}}
                 for row in self.table.rows
             ],
             "notes": list(self.notes),
-            "machine": dict(self.machine),
             **self.details,
+            "bench": self.bench,
+            "command": command(),
+            "machine": dict(self.machine),
         }
 
     def __str__(self) -> str:
