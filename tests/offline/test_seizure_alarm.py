@@ -72,13 +72,22 @@ def test_where_every_alarm_is_too_long_the_shortest_is_chosen_and_said(caplog):
     assert "on for at most 25 % of the other time; chose the one that is on least (99 %, 2 of 2 found)" in message
 
 
-def test_a_wider_tie_of_f1_buys_speed(monkeypatch):
-    tracks = [track(i, 900.0, Span(400.0, 450.0), 2.6) for i in range(6)]
-    quick = pooled(score_tracks(tracks, choose_alarm(tracks, CLASSES, HOP_S), HOP_S))
+def test_two_false_alarms_on_forty_seizures_are_taken_for_eight_seconds(monkeypatch):
+    """Seizures become clear after 12 s; before, two artefacts look like them."""
+    seizures = tuple(Span(start, start + 40.0) for start in np.arange(150.0, 12_000.0, 300.0).tolist())
+    times_s = np.arange(0.0, 12_000.0, HOP_S)
+    level = 0.1 * np.random.default_rng(0).standard_normal(len(times_s)) - 4.0
+    for seizure in seizures:
+        level[(times_s >= seizure.start_s) & (times_s < seizure.stop_s)] += 4.0
+        level[(times_s >= seizure.start_s + 12.0) & (times_s < seizure.stop_s)] += 4.0
+    level[[*range(300, 320), *range(600, 620)]] += 4.0
+    one = Track(np.stack([0 * level, level], axis=1), times_s, np.full(len(times_s), True), seizures, 12_000.0)
+    quick = pooled(score_tracks([one], choose_alarm([one], CLASSES, HOP_S), HOP_S))
     monkeypatch.setattr(seizure_alarm, "EQUAL_F1", 0.0)
-    best = pooled(score_tracks(tracks, choose_alarm(tracks, CLASSES, HOP_S), HOP_S))
-    assert best.f1 - EQUAL_F1 <= quick.f1 <= best.f1
-    assert quick.median_delay_s <= best.median_delay_s
+    best = pooled(score_tracks([one], choose_alarm([one], CLASSES, HOP_S), HOP_S))
+    assert (best.f1, quick.n_false) == (1.0, 2)
+    assert quick.f1 >= best.f1 - EQUAL_F1
+    assert quick.median_delay_s <= best.median_delay_s - 8.0
 
 
 def test_seizures_in_a_thousandth_of_the_time_have_a_threshold_of_their_own():
@@ -89,3 +98,4 @@ def test_seizures_in_a_thousandth_of_the_time_have_a_threshold_of_their_own():
     chosen = choose_alarm([one], CLASSES, HOP_S)
     score = pooled(score_tracks([one], chosen, HOP_S))
     assert (score.n_found, score.n_false) == (1, 0)
+    assert score.median_delay_s < 10.0, "votes and smoothing need not make up for the threshold"
