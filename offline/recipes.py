@@ -16,6 +16,7 @@ from offline.config import TrainConfig
 from offline.datasets.registry import EXAMPLES, row_of
 from offline.recipe import Recipe
 from offline.recipes_archives import ECOG, EPOC
+from offline.recipes_corpora import AVERAGE, BANANA
 from offline.recipes_icu import ICU
 from offline.recipes_seizures import IMAGES, SEGMENTS
 
@@ -32,6 +33,20 @@ _FIXED_SPATIAL = (
     "people. The baseline finds them anew in every window."
 )
 _TANGENT_BANDS = tuple((f - 1.0, f + 1.0) for f in _STIMULI_HZ)
+
+
+def _simulated(architecture: str, line: str, label_s: float | None = None) -> Recipe:
+    return Recipe(
+        architecture,
+        line,
+        (Bandpass(0.5, 40.0), AverageReference(), LogMel(512, 512, 64, 40, 0.5, 40.0)),
+        3.0,
+        arguments={"offset_db": 45.0},
+        epochs=20,
+        dropout=0.2,
+        label_s=label_s,
+    )
+
 
 RECIPES: dict[str, dict[str, Recipe]] = {
     "ssvep": {
@@ -92,31 +107,18 @@ RECIPES: dict[str, dict[str, Recipe]] = {
         ),
     },
     "seizure-sim": {
-        "mel_cnn": Recipe(
-            "mel_cnn",
-            "mel CNN with GeM pooling on 2 s spectra every 0.25 s",
-            (Bandpass(0.5, 40.0), AverageReference(), LogMel(512, 512, 64, 40, 0.5, 40.0)),
-            3.0,
-            arguments={"offset_db": 45.0},
-            epochs=20,
-            dropout=0.2,
-        ),
-        "mel_tcn": Recipe(
-            "mel_tcn",
-            "mel TCN with state on 2 s spectra every 0.25 s",
-            (Bandpass(0.5, 40.0), AverageReference(), LogMel(512, 512, 64, 40, 0.5, 40.0)),
-            3.0,
-            arguments={"offset_db": 45.0},
-            epochs=20,
-            dropout=0.2,
-            label_s=8.0,
-        ),
+        "mel_cnn": _simulated("mel_cnn", "mel CNN with GeM pooling on 2 s spectra every 0.25 s"),
+        "mel_cnn_reference": _simulated("mel_cnn_reference", "wide mel CNN on 2 s spectra every 0.25 s"),
+        "mel_tcn": _simulated("mel_tcn", "mel TCN with state on 2 s spectra every 0.25 s", label_s=8.0),
     },
     "epoc-epilepsy": EPOC,
     "ecog-seizures": ECOG,
     "hms": ICU,
     "icu-hms": ICU,
     "seizure-segments": SEGMENTS,
+    "chb-mit": BANANA,
+    **dict.fromkeys(("siena", "tusz", "bids-eeg"), AVERAGE),
+    **dict.fromkeys(("siena-banana", "tusz-banana", "bids-eeg-banana"), BANANA),
     **dict.fromkeys(EXAMPLES, IMAGES),
 }
 """Task → name of the model → recipe. Filters are causal; the response frequencies of ssvep lie at 13–63 Hz."""

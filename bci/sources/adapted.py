@@ -11,7 +11,7 @@ from bci.errors import ChannelMismatch
 from bci.matching import channel_rows
 from bci.sources.base import Annotation
 from bci.sources.recording import Recording
-from bci.stages.electrodes import plain_name
+from bci.stages.electrodes import plain_name, plain_pair
 from bci.stages.resample import PolyphaseStage, Resample
 
 
@@ -19,7 +19,8 @@ class AdaptedRecording:
     """Channels found by their usual spellings, resampled causally; offered like the recording itself.
 
     ``EEG FP1-REF``, ``Fp1.`` and ``fp1`` are taken for ``Fp1``, and ``T7``, ``T8``, ``P7``, ``P8`` for ``T3``, ``T4``,
-    ``T5``, ``T6``. The resampling delays the signal by `delay_s`; annotations stay where they are.
+    ``T5``, ``T6``, also in derivations such as ``F7-T7``. The resampling delays the signal by `delay_s`; annotations
+    stay where they are.
 
     Parameters
     ----------
@@ -101,13 +102,22 @@ class AdaptedRecording:
 def usual_names(names: tuple[str, ...], wanted: tuple[str, ...]) -> tuple[str, ...]:
     """Return `names` with those that are other spellings of `wanted` replaced by them.
 
+    Of a derivation that is recorded twice, as ``T8-P8`` in CHB-MIT, the first is taken.
+
     Raises
     ------
     ChannelMismatch
         If two channels are spellings of one.
     """
-    plain = {plain_name(name): name for name in wanted}
-    renamed = tuple(name if name in wanted else plain.get(plain_name(name), name) for name in names)
+    plain: dict[str | tuple[str, str], str] = {_key(name): name for name in wanted}
+    pairs: set[str] = set()
+    renamed: list[str] = []
+    for name in names:
+        usual = name if name in wanted else plain.get(_key(name), name)
+        if isinstance(_key(name), tuple):
+            usual = name if usual in pairs else usual
+            pairs.add(usual)
+        renamed.append(usual)
     for name in wanted:
         spelled = [old for old, new in zip(names, renamed, strict=True) if new == name]
         if len(spelled) > 1:
@@ -115,4 +125,8 @@ def usual_names(names: tuple[str, ...], wanted: tuple[str, ...]) -> tuple[str, .
                 f"The model needs one channel {name}, the recording has {len(spelled)}: {', '.join(spelled)}. "
                 "Choose with --picks."
             )
-    return renamed
+    return tuple(renamed)
+
+
+def _key(name: str) -> str | tuple[str, str]:
+    return plain_pair(name) or plain_name(name)

@@ -11,6 +11,7 @@ OLD_NAMES = {"t7": "t3", "t8": "t4", "p7": "t5", "p8": "t6"}
 """Names of the 10-10 system for electrodes that the 10-20 system calls otherwise."""
 
 _DECORATION = re.compile(r"^eeg[ _-]*|[ _-]*(?:ref|le|avg)$|\.+$")
+_REPEATED = re.compile(r"-\d$")  # MNE numbers channels that have the same name
 _MIDLINE = {"Nz": 90, "Fpz": 72, "AFz": 54, "Fz": 36, "FCz": 18, "Cz": 0, "CPz": -18, "Pz": -36, "POz": -54, "Oz": -72,
             "Iz": -90}  # fmt: skip
 _RING = {"Fp{1}": 18, "AF{7}": 36, "F{7}": 54, "FT{7}": 72, "T{7}": 90, "TP{7}": 108, "P{7}": 126, "PO{7}": 144,
@@ -27,6 +28,16 @@ def plain_name(name: str) -> str:
     bare = _DECORATION.sub("", name.strip().casefold())
     bare = _DECORATION.sub("", bare)  # a prefix and a suffix
     return OLD_NAMES.get(bare, bare)
+
+
+def plain_pair(name: str) -> tuple[str, str] | None:
+    """Return the plain names of the two electrodes of a derivation: ``F7-T7``, ``F7-T3`` and ``F7-T7-0`` give one pair.
+
+    None if the name is none of a derivation.
+    """
+    first, *rest = (plain_name(part) for part in _REPEATED.sub("", name.strip()).split("-"))
+    places = electrode_positions()
+    return (first, rest[0]) if len(rest) == 1 and first in places and rest[0] in places else None
 
 
 @functools.cache

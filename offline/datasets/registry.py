@@ -53,6 +53,9 @@ class Task:
 
 
 _BANANA = {"montage": "banana"}
+# one decision a second on 10 s; half-minute pieces, so that an hour is more than one example of background
+_LONG = {"window_s": 10.0, "hop_s": 1.0, "piece_s": 30.0, "split": "k-fold"}
+_PARTS = {**_LONG, "split": "archive"}
 TASKS: dict[str, Task] = {
     "ssvep": Task(
         "offline.datasets.ssvep", "which of three flickering lights a person looks at, or none (13, 21, 17 Hz)"
@@ -75,13 +78,15 @@ TASKS: dict[str, Task] = {
         settings={"window_s": 20.0, "split": "k-fold"},
         unchecked=("whether a patient is there under two names",),
     ),
-    "chb-mit": Task("offline.datasets.chbmit", "seizures of children (CHB-MIT), double banana"),
-    "siena": Task("offline.datasets.siena", "seizures of adults (Siena), average reference"),
-    "siena-banana": Task("offline.datasets.siena", "the same, double banana", options=_BANANA),
-    "tusz": Task("offline.datasets.tusz", "seizures in clinical EEG (TUSZ), average reference"),
-    "tusz-banana": Task("offline.datasets.tusz", "the same, double banana", options=_BANANA),
-    "bids-eeg": Task("offline.datasets.bids_eeg", "seizures in any BIDS-EEG archive, average reference"),
-    "bids-eeg-banana": Task("offline.datasets.bids_eeg", "the same, double banana", options=_BANANA),
+    "chb-mit": Task("offline.datasets.chbmit", "seizures of children (CHB-MIT), double banana", settings=_LONG),
+    "siena": Task("offline.datasets.siena", "seizures of adults (Siena), average reference", settings=_LONG),
+    "siena-banana": Task("offline.datasets.siena", "the same, double banana", options=_BANANA, settings=_LONG),
+    "tusz": Task("offline.datasets.tusz", "seizures in clinical EEG (TUSZ), average reference", settings=_PARTS),
+    "tusz-banana": Task("offline.datasets.tusz", "the same, double banana", options=_BANANA, settings=_PARTS),
+    "bids-eeg": Task(
+        "offline.datasets.bids_eeg", "seizures in any BIDS-EEG archive, average reference", settings=_LONG
+    ),
+    "bids-eeg-banana": Task("offline.datasets.bids_eeg", "the same, double banana", options=_BANANA, settings=_LONG),
 }
 """Fixed table: a file can name a row of it, never a module."""
 EXAMPLES: dict[str, Task] = {

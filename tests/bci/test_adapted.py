@@ -30,6 +30,14 @@ def test_usual_spellings_are_found(spelled, name):
     assert usual_names((spelled,), TEN_TWENTY_19) == (name,)
 
 
+def test_derivations_are_found_by_their_electrodes():
+    """As CHB-MIT has them: new names, and one that is recorded twice."""
+    offered = ("FP1-F7", "F7-T7", "T8-P8-0", "T8-P8-1", "EEG T4-LE", "FZ-CZ")
+    found = usual_names(offered, ("Fp1-F7", "F7-T3", "T4-T6", "Fz-Cz"))
+    assert found == ("Fp1-F7", "F7-T3", "T4-T6", "T8-P8-1", "EEG T4-LE", "Fz-Cz")
+    assert usual_names(("Fp1-REF", "T7-F7"), ("Fp1", "F7-T3")) == ("Fp1", "T7-F7"), "upside down is another signal"
+
+
 def test_other_names_stay():
     assert usual_names(("EKG", "Fpz"), TEN_TWENTY_19) == ("EKG", "Fpz")
 

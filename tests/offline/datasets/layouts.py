@@ -56,13 +56,15 @@ def cut_off(path: Path, n_bytes: int) -> None:
     path.write_bytes(path.read_bytes()[:-n_bytes])
 
 
-def write_chbmit(folder: Path, case: str, seizures: dict[int, list[tuple[int, int]]], seed: int = 0) -> Path:
-    """Write recordings of 20 s with a summary; seizures by number of the recording."""
+def write_chbmit(
+    folder: Path, case: str, seizures: dict[int, list[tuple[int, int]]], seed: int = 0, duration_s: float = 20.0
+) -> Path:
+    """Write recordings with a summary; seizures by number of the recording."""
     lines = ["Data Sampling Rate: 256 Hz", "*************************", ""]
     lines += [f"Channel {i}: {name}" for i, name in enumerate(BANANA_10_10, start=1)]
     for n, spans in seizures.items():
         name = f"{case}_{n:02d}.edf"
-        write_edf(folder / case / name, (*BANANA_10_10, "T8-P8"), duration_s=20, seed=seed + n)
+        write_edf(folder / case / name, (*BANANA_10_10, "T8-P8"), duration_s=duration_s, seed=seed + n)
         lines += ["", f"File Name: {name}", "File Start Time: 17:20:05", "File End Time: 18:20:15"]
         lines += [f"Number of Seizures in File: {len(spans)}"]
         for i, (start, stop) in enumerate(spans, start=1):
