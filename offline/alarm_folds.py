@@ -20,8 +20,8 @@ from offline.config import TrainConfig
 from offline.datasets.base import Dataset, Session
 from offline.evaluate import Fitted, feature_cache
 from offline.feature_cache import FeatureCache
-from offline.seizure_alarm import Track, choose_alarm, figures, score_tracks
-from offline.seizure_events import EventScore, Span
+from offline.seizure_alarm import Track, choose_alarm, figures, of_people, score_tracks
+from offline.seizure_events import EventScore, Span, score_events
 from offline.splits import Split, sides
 from offline.temporal import TemporalSplit
 from offline.training_loop import logits_along, logits_of
@@ -99,19 +99,34 @@ class AlarmFolds:
         -------
         decision : DecisionSpec
         events : dict or None
-            Figures of each fold's own alarm on its scored people, with intervals over recordings; None without alarm.
+            Figures of each fold's own alarm on its scored people, with intervals over people, and beside them
+            (``always``) those of an alarm that never ends; None without alarm.
         """
         if self._label is None:
             return DecisionSpec(self._dataset.classes, temperature), None
         tracks: list[Track] = []
         scores: list[EventScore] = []
+        subjects: list[str] = []
         for split in splits:
             decision, found = self._read(split)
             tracks += found
             scores += score_tracks(found, decision, self._hop_s)
+            subjects += [session.subject for session in sides(self._dataset, split)[2]]
         chosen = choose_alarm(tracks, self._dataset.classes, self._hop_s, temperature, self._label)
-        found_figures = figures(scores, np.random.default_rng(self._seed))
-        return chosen, {"scored": "SzCORE event rules, pooled over the recordings of all folds", **found_figures}
+        always = [score_events(t.seizures, [Span(0.0, t.duration_s)], t.duration_s) for t in tracks]
+        # the same seed for both: the same resamples of people
+        own, never_ending = (
+            figures(of_people(subjects, found), np.random.default_rng(self._seed)) for found in (scores, always)
+        )
+        return chosen, {
+            "scored": "SzCORE event rules, pooled over people; 95 % percentile bootstrap over people, and the exact "
+            "95 % Poisson interval of the false alarms",
+            "label": self._label,
+            "n_people": len(set(subjects)),
+            "n_recordings": len(subjects),
+            **own,
+            "always": never_ending,
+        }
 
     def _read(self, split: Split | TemporalSplit) -> tuple[DecisionSpec, list[Track]]:
         tensors, kept = load_checkpoint(self._file(split))

@@ -8,6 +8,7 @@ from typing import Any
 
 from offline.fold import FoldResult
 from offline.people import FIGURES
+from offline.report_events import event_table
 from offline.report_parts import confusion, curves, page, reliability_plot, table
 
 NONE = "–"
@@ -40,6 +41,7 @@ def report_html(metrics: Mapping[str, Any], results: Sequence[FoldResult]) -> st
         _comparison(metrics),
         "<h2>Figures</h2>",
         _figures(metrics),
+        *_events(metrics),
         "<h2>Calibration</h2>",
         *_calibration(scores["figures"]),
         "<h2>Subjects</h2>",
@@ -170,6 +172,14 @@ def _figures(metrics: Mapping[str, Any]) -> str:
         + "\n"
         + table(("class", "stretches", "AUROC", "AUPRC"), by_class)
     )
+
+
+def _events(metrics: Mapping[str, Any]) -> list[str]:
+    events = metrics.get("events")
+    if events is None:
+        return []
+    title = f"<h2>Alarm for {escape(events['label'])}</h2>"
+    return [title, f"<p>{escape(events['scored'])}.</p>", event_table(events, metrics["run"]["model"])]
 
 
 def _calibration(figures: Mapping[str, Any]) -> list[str]:

@@ -135,6 +135,22 @@ def score_tracks(tracks: Sequence[Track], decision: DecisionSpec, hop_s: float) 
     return _scores(tracks, [_alarms(track, decision, hop_s) for track in tracks])
 
 
+def of_people(subjects: Sequence[str], scores: Sequence[EventScore]) -> list[EventScore]:
+    """Return the score of each person, all recordings taken as one, in the order in which people appear.
+
+    Parameters
+    ----------
+    subjects : sequence of str
+        Whose each score is.
+    scores : sequence of EventScore
+        One per recording.
+    """
+    found: dict[str, list[EventScore]] = {}
+    for subject, score in zip(subjects, scores, strict=True):
+        found.setdefault(subject, []).append(score)
+    return [pooled(own) for own in found.values()]
+
+
 def shifted_chance(
     tracks: Sequence[Track], decision: DecisionSpec, hop_s: float, rng: np.random.Generator, n_draws: int = 200
 ) -> dict[str, float]:
@@ -176,7 +192,7 @@ def figures(
     Parameters
     ----------
     scores : sequence of EventScore
-        One per patient.
+        One per patient: a patient's recordings are not independent, see `of_people`.
     rng : Generator
         Source of the resamples.
     n_draws : int, default=2000
@@ -188,13 +204,12 @@ def figures(
     -------
     figures : dict
         For each of ``f1``, ``sensitivity``, ``precision``, ``false_per_day`` and ``median_delay_s`` the ``value`` (None
-        if it has none) and its ``interval``; the counts behind them, and ``hours`` scored. ``false_per_day`` has a
-        ``poisson`` interval too, which is above 0 where no false alarm was seen.
+        if it has none) and its ``interval`` (None with one patient); the counts behind them, and ``hours`` scored.
+        ``false_per_day`` has a ``poisson`` interval too, which is above 0 where no false alarm was seen.
     """
     whole = pooled(scores)
-    draws = [
-        pooled([scores[i] for i in rng.integers(0, len(scores), len(scores))]) for _ in range(n_draws if scores else 0)
-    ]
+    n = len(scores)
+    draws = [pooled([scores[i] for i in rng.integers(0, n, n)]) for _ in range(n_draws if n > 1 else 0)]
     tail = (1 - confidence) / 2
     found: dict[str, Any] = {
         "n_seizures": whole.n_seizures,

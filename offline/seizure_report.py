@@ -6,9 +6,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from html import escape
 from typing import Any
 
+from offline.report_events import HEAD as EVENTS_HEAD
+from offline.report_events import event_cells, event_text
 from offline.report_parts import curves, page
 from offline.report_parts import table as html_table
-from offline.seizure_alarm import FIGURES
 from offline.training_loop import Epoch
 
 ROWS = {
@@ -19,18 +20,7 @@ ROWS = {
     "always": "always an alarm",
     "never": "never an alarm",
 }
-HEAD = (
-    "detector",
-    "event F1",
-    "sensitivity",
-    "precision",
-    "false alarms / 24 h",
-    "Poisson interval",
-    "hours scored",
-    "median delay, s",
-    "AUC of windows",
-)
-_FORMS = {name: ".1f" if name in ("false_per_day", "median_delay_s") else ".2f" for name in FIGURES}
+HEAD = ("detector", *EVENTS_HEAD, "AUC of windows")
 
 
 def table(metrics: Mapping[str, Any]) -> tuple[str, ...]:
@@ -76,22 +66,5 @@ def _rows(metrics: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
     network = metrics["run"]["model"].replace("mel_cnn", "mel CNN").replace("mel_tcn", "mel TCN")
     for name, label in ROWS.items():
         row = metrics["detectors"][name]
-        ratios = [_cell(row[figure], form) for figure, form in _FORMS.items()]
-        hours = f"{row['hours']:.1f}"
-        auc = _cell(row["window_auc"], ".3f")
-        yield network if name == "network" else label, *ratios[:4], _poisson(row), hours, ratios[4], auc
-
-
-def _poisson(row: Mapping[str, Any]) -> str:
-    interval = row["false_per_day"].get("poisson")
-    return "–" if interval is None else "[{:.1f}, {:.1f}]".format(*interval)
-
-
-def _cell(figure: Mapping[str, Any], form: str) -> str:
-    if figure["value"] is None:
-        return "–"
-    text = f"{figure['value']:{form}}"
-    if figure["interval"] is None:
-        return text
-    low, high = figure["interval"]
-    return f"{text} [{low:{form}}, {high:{form}}]"
+        auc = event_text(row["window_auc"], ".3f")
+        yield network if name == "network" else label, *event_cells(row), auc

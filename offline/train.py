@@ -41,7 +41,9 @@ from offline.report import (
     split_text,
     verdict,
 )
+from offline.report_events import event_lines
 from offline.run_context import chosen_folds, n_units, record, recorded, torch_threads
+from offline.short_stretches import counted, whole
 from offline.splits import Split
 from offline.temporal import TemporalSplit
 from offline.training_loop import Epoch
@@ -125,7 +127,7 @@ class _Run:
         self._task = row_of(config.task)
         if config.alarm_class is not None and not self._task.streams:
             raise UsageError(f"An alarm needs recordings, {config.task} has examples. Leave --alarm-class out.")
-        self._alarms = AlarmFolds(self._dataset, config, place.folder / "folds")
+        self._alarms = AlarmFolds(whole(self._dataset), config, place.folder / "folds")
         strong = STRONG_BASELINE.get(config.task)
         unlike = config.split == "temporal" or strong in (None, config.model)
         self._strong = None if strong is None or unlike else strong
@@ -301,6 +303,7 @@ def _metrics(
                 zip(dataset.classes, class_counts(dataset.sessions, len(dataset.classes)).tolist(), strict=True)
             ),
             "left_out": [f"{problem.path.name}: {problem.reason}" for problem in dataset.problems],
+            "too_short": counted(dataset),
             "incomplete_windows": sum(fold.n_incomplete for fold in results),
         },
         "scores": summary(dataset, results, config.seed),
@@ -316,6 +319,7 @@ def _lines(metrics: dict[str, Any]) -> list[str]:
     lines.append(f"accuracy, {split_text(metrics['run']['settings'])}: {interval_text(scores['accuracy'])}")
     lines.append(f"chance {trivial['chance']:.3f}, most frequent class {trivial['majority']:.3f}")
     lines += [text for text in (verdict(metrics), gain_line(metrics)) if text]
+    lines += event_lines(metrics["events"])
     return [*lines, *(f"not checked: {text}" for text in metrics["unchecked"])]
 
 
@@ -333,6 +337,8 @@ def _card(config: TrainConfig, metrics: dict[str, Any]) -> str:
         f"{interval_text(metrics['scores']['accuracy'])}\n"
         f"- {areas} of {level}\n"
         f"- chance {trivial['chance']:.3f}, most frequent class {trivial['majority']:.3f}\n"
-        f"- {verdict(metrics) or 'this model is the strong baseline of the task.'}\n\n"
+        f"- {verdict(metrics) or 'this model is the strong baseline of the task.'}\n"
+        + "".join(f"- {line}\n" for line in event_lines(metrics["events"]))
+        + "\n"
         "Not a medical device.\n"
     )

@@ -21,6 +21,10 @@ from offline.alarm_folds import AlarmFolds, session_track
 from offline.config import TrainConfig
 from offline.datasets.base import Dataset, Session, Stretch
 from offline.evaluate import Fitted
+from offline.report_events import event_lines
+from offline.seizure_alarm import Track, choose_alarm
+from offline.seizure_events import Span
+from offline.splits import Split
 from offline.train import train
 from tests.offline.toy_task import dataset, install
 
@@ -84,6 +88,47 @@ def test_each_fold_chose_on_people_that_it_did_not_score(run):
     assert events["hours"] == pytest.approx(0.5)
     assert json.loads((out / "metrics.json").read_text())["events"] == events
     assert len(list((out / "folds").glob("*.alarm.safetensors"))) == 3
+
+
+def test_the_terminal_the_page_and_the_card_tell_of_events(run):
+    out, outcome = run
+    events = outcome.metrics["events"]
+    low, high = events["false_per_day"]["poisson"]
+    assert (events["n_people"], events["n_recordings"], events["label"]) == (3, 3, "loud")
+    assert events["always"]["alarm_share"] == 1.0
+    said = event_lines(events)
+    assert said == [line for line in outcome.lines if line in said], "in this order, among the others"
+    assert said[1].startswith("event F1: 1.00 [1.00, 1.00], sensitivity 1.00 [1.00, 1.00], precision 1.00")
+    assert f"Poisson interval [{low:.1f}, {high:.1f}] ({events['n_false']} in 0.50 h" in said[2]
+    assert said[3].startswith("median delay: ")
+    assert said[4].startswith("always an alarm: event F1 ")
+    page = (out / "report.html").read_text()
+    for word in ("Alarm for loud", "3 people in 3 recordings", "Poisson interval", "always an alarm"):
+        assert word in page, word
+    assert all(f"- {line}" in (out / "bundle" / "card.md").read_text() for line in said)
+
+
+def test_a_run_without_an_alarm_tells_of_none():
+    assert event_lines(None) == []
+
+
+def test_more_recordings_of_the_same_people_do_not_narrow_the_interval(tmp_path, monkeypatch):
+    """Two people are two draws, whatever the number of their recordings."""
+    people = [replace(patient(i), name=f"pat-{i}-{k}") for i in range(2) for k in range(12)]
+    alarms = AlarmFolds(Dataset("toy", ("quiet", "loud"), tuple(people)), config(tmp_path), tmp_path)
+    splits = [Split((f"pat-{1 - i}",), (), (f"pat-{i}",)) for i in range(2)]
+    seizures = tuple(Span(*seconds) for seconds in SEIZURES_S)
+    times_s = np.arange(0.0, LENGTH_S)
+    loud = sum(((s.start_s <= times_s) & (times_s < s.stop_s)).astype(float) for s in seizures)
+    found = Track(np.stack([0 * loud, 8 * loud - 4], axis=1), times_s, times_s >= 0, seizures, float(LENGTH_S))
+    missed = replace(found, logits=np.full_like(found.logits, -4) * [0, 1])
+    decision = choose_alarm([found], ("quiet", "loud"), 1.0)
+    kept = {split.name: (decision, [track] * 12) for split, track in zip(splits, (found, missed), strict=True)}
+    monkeypatch.setattr(alarms, "_read", lambda split: kept[split.name])
+    events = alarms.final(splits, 1.0)[1]
+    assert events is not None
+    assert (events["n_people"], events["n_recordings"]) == (2, 24)
+    assert events["sensitivity"] == {"value": 0.5, "interval": [0.0, 1.0]}
 
 
 def test_a_recording_gives_what_the_decoder_gives(run):

@@ -11,7 +11,7 @@ import pytest
 from bci.decision import AlarmSpec, Decision, DecisionSpec, State
 from bci.errors import SpecError
 from offline.calibrate import fit_temperature
-from offline.seizure_alarm import Track, choose_alarm, figures, score_tracks, shifted_chance
+from offline.seizure_alarm import Track, choose_alarm, figures, of_people, score_tracks, shifted_chance
 from offline.seizure_events import EventScore, Span, alarm_spans, merged, pooled, score_events
 
 HOUR_S = 3600.0
@@ -190,7 +190,10 @@ def test_figures_have_intervals_over_patients():
     assert found == figures(scores, np.random.default_rng(0), n_draws=200)
     silent = figures([EventScore(1, 0, 0, 900.0, (), 0.0)], np.random.default_rng(0), n_draws=10)
     assert silent["median_delay_s"] == {"value": None, "interval": None}
-    assert silent["f1"]["value"] == 0.0
+    assert silent["f1"] == {"value": 0.0, "interval": None}, "one patient says nothing of others"
+    assert silent["false_per_day"]["poisson"] == [0.0, pytest.approx(3.689 * 96, rel=1e-3)]
+    assert of_people(["a", "b", "a"], scores[:3]) == [pooled([scores[0], scores[2]]), scores[1]]
+    assert figures(of_people([str(i) for i in range(12)], scores), np.random.default_rng(0), n_draws=200) == found
 
 
 def test_an_alarm_cannot_be_chosen_without_seizures():

@@ -18,7 +18,8 @@ from bci.golden import compare, require
 from offline import seizure_training
 from offline.config import TrainConfig
 from offline.datasets.simulated import Cohort, end_with_parent
-from offline.seizure_report import FIGURES, ROWS, table
+from offline.seizure_alarm import FIGURES
+from offline.seizure_report import ROWS, table
 from offline.seizure_training import command, train
 from offline.tune import tune
 
