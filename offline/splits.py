@@ -103,9 +103,7 @@ def k_fold(labels: Mapping[str, int], n_folds: int, seed: int) -> tuple[Split, .
             f"Folds of subjects need at least 3 folds (one is scored, one stops the training) and a subject in each, "
             f"got {n_folds} folds and {len(labels)} subjects."
         )
-    shuffled = np.random.default_rng(seed).permutation(sorted(labels)).tolist()
-    dealt = sorted(shuffled, key=lambda name: labels[name])
-    folds = [tuple(sorted(dealt[i::n_folds])) for i in range(n_folds)]
+    folds = _dealt(labels, n_folds, seed)
     return tuple(_fold(folds, i) for i in range(n_folds))
 
 
@@ -169,15 +167,20 @@ def split_from(record: Mapping[str, Any]) -> Split | TemporalSplit:
     return TemporalSplit(record["subject"], int(record["index"]), *named) if "subject" in record else Split(*named)
 
 
-def inner_splits(split: Split, n_splits: int) -> tuple[Split, ...]:
-    """Return splits of the subjects that are not the test side, for choosing settings without it.
+def inner_splits(labels: Mapping[str, int], n_splits: int, seed: int) -> tuple[Split, ...]:
+    """Return splits of the subjects that an outer split does not score, for choosing settings without it.
+
+    Each subject is scored once; a single split scores a third of them. Of two splits each scores one half, and the other
+    half learns and stops the training, 2 to 1.
 
     Parameters
     ----------
-    split : Split
-        The outer split. Its test subjects appear nowhere in the result.
+    labels : mapping of str to int
+        Subjects and the class of most of their stretches: every side gets its share of each class.
     n_splits : int
-        How many to return, spread over the subjects.
+        How many to return.
+    seed : int
+        Seed of the order in which subjects are dealt.
 
     Returns
     -------
@@ -186,15 +189,29 @@ def inner_splits(split: Split, n_splits: int) -> tuple[Split, ...]:
     Raises
     ------
     SpecError
-        If `n_splits` is not between 1 and the number of subjects left.
+        If `n_splits` is not between 1 and the number of subjects, or there are fewer than 3 subjects, or 4 for two.
     """
-    left = tuple(sorted((*split.train, *split.validation)))
-    if not 1 <= n_splits <= len(left):
+    if not 1 <= n_splits <= len(labels):
         raise SpecError(
-            f"Inner folds must be between 1 and the {len(left)} subjects left, got {n_splits}. Choose another number."
+            f"Inner folds must be between 1 and the {len(labels)} subjects left, got {n_splits}. Choose another number."
         )
-    every = leave_one_out(left)
-    return tuple(every[i * len(left) // n_splits] for i in range(n_splits))
+    if n_splits != 2:
+        return k_fold(labels, max(3, n_splits), seed)[:n_splits]
+    if len(labels) < 4:
+        raise SpecError(f"Two inner folds need at least 4 subjects, got {len(labels)}. Choose another number.")
+    halves = _dealt(labels, 2, seed)
+    splits = []
+    for scored, others in (halves, halves[::-1]):
+        stopping, *learning = _dealt({name: labels[name] for name in others}, min(3, len(others)), seed)
+        splits.append(Split(tuple(sorted(name for part in learning for name in part)), stopping, scored))
+    return tuple(splits)
+
+
+def _dealt(labels: Mapping[str, int], n: int, seed: int) -> list[tuple[str, ...]]:
+    """Return groups of subjects, each with its share of every class."""
+    shuffled = np.random.default_rng(seed).permutation(sorted(labels)).tolist()
+    dealt = sorted(shuffled, key=lambda name: labels[name])
+    return [tuple(sorted(dealt[i::n])) for i in range(n)]
 
 
 def _fold(folds: Sequence[tuple[str, ...]], i: int) -> Split:

@@ -29,7 +29,7 @@ from offline.progress import Progress, Step
 from offline.recipes import Recipe, configured
 from offline.run_context import chosen_folds, n_units, torch_threads
 from offline.search import drawn, space
-from offline.splits import Split, inner_splits, k_fold
+from offline.splits import Split, inner_splits
 from offline.statistics import balanced_accuracy, confusion_matrix
 from offline.temporal import TemporalSplit
 from offline.training_loop import Epoch
@@ -207,7 +207,7 @@ def choose(
 
 
 def inner_folds(dataset: Dataset, split: Split | TemporalSplit, config: TrainConfig) -> tuple[Split, ...]:
-    """Return the folds by which a trial is judged: of the people who are not scored, split as the outer ones are.
+    """Return the folds by which a trial is judged: of the people who are not scored.
 
     Raises
     ------
@@ -217,12 +217,9 @@ def inner_folds(dataset: Dataset, split: Split | TemporalSplit, config: TrainCon
     if isinstance(split, TemporalSplit):
         raise UsageError(f"Inner folds need a split of people, got {split.name}, which is in time.")
     try:
-        if config.split in ("k-fold", "archive"):
-            labels = main_labels(dataset)
-            left = {name: labels[name] for name in (*split.train, *split.validation)}
-            folds = k_fold(left, max(3, config.n_inner), config.seed)[: config.n_inner]
-        else:
-            folds = inner_splits(split, config.n_inner)
+        labels = main_labels(dataset)
+        left = {name: labels[name] for name in (*split.train, *split.validation)}
+        folds = inner_splits(left, config.n_inner, config.seed)
         for fold in folds:
             require_apart(dataset, fold)
             require_classes(dataset, fold)

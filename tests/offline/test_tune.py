@@ -61,8 +61,8 @@ def test_trials_never_meet_the_scored_people(toy, tmp_path):
         assert rate == choice["values"]["learning_rate"], "the outer fold is trained with what the inner ones chose"
     with pytest.raises(UsageError, match=r'holds another run, .*verb needs "tune", got "run"'):
         train(settings, CREATED)
-    with pytest.raises(UsageError, match=r"holds another run, .*settings\.n_inner needs 1, got 2"):
-        tune(replace(settings, n_inner=2), Workplace(tmp_path / "out"))
+    with pytest.raises(UsageError, match=r"holds another run, .*settings\.n_inner needs 1, got 3"):
+        tune(replace(settings, n_inner=3), Workplace(tmp_path / "out"))
 
 
 def test_a_run_tunes_inside_each_fold_and_for_the_final_model(toy, tmp_path):
@@ -213,10 +213,8 @@ def test_a_study_without_a_whole_trial_has_no_best(tmp_path):
     ("change", "message"),
     [
         ({"n_inner": 9}, r"between 1 and the 3 subjects left, got 9\. Choose another number"),
-        (
-            {"split": "k-fold", "n_folds": 3, "n_inner": 5},
-            "need at least 3 folds .*got 5 folds and 2",
-        ),
+        ({"split": "k-fold", "n_folds": 3, "n_inner": 1}, "need at least 3 folds .*got 3 folds and 2"),
+        ({"n_inner": 2}, r"Two inner folds need at least 4 subjects, got 3"),
         ({"split": "temporal", "n_folds": 2}, "Tuning needs folds of people inside each fold, got a split in time"),
         ({"tune": 0}, "at least 1 trial, got 0. Pass --tune"),
         ({"dropout": 0.3}, "Trials choose learning_rate, .*dropout, each once and not set otherwise, got dropout"),
