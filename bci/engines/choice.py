@@ -21,6 +21,7 @@ PACKAGES = ("streaming-bci", "torch", "onnxruntime", "onnxscript", "torch-tensor
 BLOCK = 10  # calls in a row, so that an engine also meets its own warm caches
 MIN_BLOCKS, MAX_BLOCKS = 3, 30
 MAX_S = 1.0  # for all engines together, beyond the smallest number of blocks
+BUSY = 1.0  # load for each core, above which calls wait for each other
 
 log = logging.getLogger(__name__)
 
@@ -59,11 +60,14 @@ class Choice:
         All that were measured.
     passed_over : tuple of str
         Those that could not be, with the reason.
+    load : float or None
+        Of the machine before they were built, for each core: above `BUSY` the order says little. None: not known.
     """
 
     name: str
     tried: tuple[Trial, ...]
     passed_over: tuple[str, ...]
+    load: float | None
 
 
 def live_call(engine: Engine, window: np.ndarray) -> Callable[[], object]:
@@ -121,8 +125,18 @@ def choice_file(folder: Path, key: str, precision: str, n_late: int, shape: tupl
     return folder / f"choice-{digest[:32]}.json"
 
 
+def load_per_core() -> float | None:
+    """Return the load average of the last minute for each core; None where the system keeps none."""
+    return os.getloadavg()[0] / (os.cpu_count() or 1) if hasattr(os, "getloadavg") else None
+
+
+def is_busy(load: float | None) -> bool:
+    """Whether a load for each core spoils a measurement."""
+    return load is not None and load > BUSY
+
+
 def recall(path: Path) -> Choice | None:
-    """Return what was remembered; None if there is nothing that can be used."""
+    """Return what was remembered; None if it is of no use, or was measured on a busy machine that is calm now."""
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
@@ -133,9 +147,14 @@ def recall(path: Path) -> Choice | None:
     try:
         content = json.loads(text)
         trials = tuple(Trial(str(t["name"]), float(t["ms"]), float(t["parity_error"])) for t in content["tried"])
-        found = Choice(str(content["name"]), trials, tuple(str(line) for line in content["passed_over"]))
+        passed_over = tuple(str(line) for line in content["passed_over"])
+        load = None if content["load"] is None else float(content["load"])
+        found = Choice(str(content["name"]), trials, passed_over, load)
     except (ValueError, KeyError, TypeError) as error:
         log.warning("the remembered engine in %s cannot be read: %s", path, error)
+        return None
+    if is_busy(found.load) and not is_busy(load_per_core()):
+        log.info("engine %s was chosen at a load of %.1f for each core; measured again", found.name, found.load)
         return None
     return found if found.name in ENGINES else None
 

@@ -13,7 +13,17 @@ import numpy as np
 
 from bci.engines.base import Engine
 from bci.engines.catalog import CATALOG, ENGINES, PRECISIONS, EngineKind, kind_of
-from bci.engines.choice import Choice, Trial, choice_file, live_call, medians_ms, recall, remember
+from bci.engines.choice import (
+    Choice,
+    Trial,
+    choice_file,
+    is_busy,
+    live_call,
+    load_per_core,
+    medians_ms,
+    recall,
+    remember,
+)
 from bci.engines.host import cuda_gap
 from bci.engines.parity import check
 from bci.errors import EngineError, ParityError, UsageError
@@ -44,6 +54,8 @@ class EngineReport:
         Engines that ``auto`` measured, with milliseconds and parity error.
     remembered : bool
         Whether they were measured at an earlier start.
+    load : float or None
+        Of the machine when they were, for each core; None if that is not known.
     """
 
     name: str
@@ -53,6 +65,7 @@ class EngineReport:
     passed_over: tuple[str, ...] = ()
     tried: tuple[Trial, ...] = ()
     remembered: bool = False
+    load: float | None = None
 
     def __str__(self) -> str:
         """Return one line for people."""
@@ -67,7 +80,9 @@ class EngineReport:
         lines = []
         if self.tried:
             when = "Measured earlier" if self.remembered else "Measured"
-            lines.append(f"{when}: {', '.join(map(str, self.tried))}.")
+            busy = f" at a load of {self.load:.1f} for each core" if is_busy(self.load) else ""
+            again = " Measured again when the machine is calm." if busy else ""
+            lines.append(f"{when}{busy}: {', '.join(map(str, self.tried))}.{again}")
         if self.passed_over:
             lines.append(f"Passed over: {' '.join(self.passed_over)}")
         return lines
@@ -128,7 +143,8 @@ def build_engine(
     if known is not None:
         try:
             engine, report = _build(kind_of(known.name), network, example, key, precision, n_late)
-            return engine, replace(report, passed_over=known.passed_over, tried=known.tried, remembered=True)
+            earlier = replace(report, passed_over=known.passed_over, tried=known.tried, load=known.load)
+            return engine, replace(earlier, remembered=True)
         except (EngineError, ParityError) as error:
             log.warning("engine %s was chosen earlier and is no longer usable: %s", known.name, error)
     return _fastest(network, example, key, precision, n_late, path)
@@ -147,6 +163,7 @@ def _fastest(
     built: dict[str, tuple[Engine, EngineReport]] = {}
     passed_over: list[str] = []
     failure: EngineError | ParityError | None = None
+    load = load_per_core()  # before the builds, which are work themselves
     no_gpu = bool(cuda_gap())
     for kind in CATALOG:
         if kind.runs_on == "cuda" and no_gpu:
@@ -165,9 +182,9 @@ def _fastest(
     ms = medians_ms({name: live_call(engine, window) for name, (engine, _) in built.items()})
     trials = tuple(Trial(name, ms[name], report.parity_error) for name, (_, report) in built.items())
     chosen = min(ms, key=ms.__getitem__)
-    remember(Choice(chosen, trials, tuple(passed_over)), path)
+    remember(Choice(chosen, trials, tuple(passed_over), load), path)
     engine, report = built[chosen]
-    return engine, replace(report, passed_over=tuple(passed_over), tried=trials)
+    return engine, replace(report, passed_over=tuple(passed_over), tried=trials, load=load)
 
 
 def _build(

@@ -22,7 +22,9 @@ NUMBERS = {"n_channels": 3, "n_times": 128, "sfreq": 64.0, "n_classes": 2}
 
 @pytest.fixture(autouse=True)
 def own_cache(tmp_path, monkeypatch):
+    """A cache that begins empty, on a machine that is calm."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    load_is(monkeypatch, 0.2)
 
 
 @pytest.fixture(scope="module")
@@ -34,6 +36,11 @@ def network():
 @pytest.fixture(scope="module")
 def example(network):
     return np.random.default_rng(0).normal(size=(3, *network.input_shape)).astype(np.float32)
+
+
+def load_is(monkeypatch, load):
+    for module in (choice, selection):
+        monkeypatch.setattr(module, "load_per_core", lambda: load)
 
 
 def choices():
@@ -73,6 +80,45 @@ def test_a_choice_is_measured_again_when_asked(network, example, monkeypatch):
         build_engine("onnx", network, example, KEY, remeasure=True)
 
 
+def test_what_a_busy_moment_measured_is_measured_again_when_the_machine_is_calm(network, example, monkeypatch):
+    """Until then it is kept, and the report tells of it."""
+    load_is(monkeypatch, 2.34)
+    slowest_is(monkeypatch, "onnx")
+    _, first = build_engine("auto", network, example, KEY)
+    assert (first.name, first.load) == ("eager", 2.34)
+    assert "Measured at a load of 2.3 for each core: onnx" in str(first)
+    assert str(first).endswith("Measured again when the machine is calm.")
+    slowest_is(monkeypatch, "eager")
+    load_is(monkeypatch, 1.01)
+    _, kept = build_engine("auto", network, example, KEY)
+    assert (kept.name, kept.remembered, kept.load) == ("eager", True, 2.34)
+    assert "Measured earlier at a load of 2.3 for each core: onnx" in str(kept)
+    load_is(monkeypatch, 1.0)
+    _, calm = build_engine("auto", network, example, KEY)
+    assert (calm.name, calm.remembered, calm.load) == ("onnx", False, 1.0)
+    assert "load" not in str(calm)
+    load_is(monkeypatch, 9.0)
+    _, later = build_engine("auto", network, example, KEY)
+    assert (later.name, later.remembered, later.load) == ("onnx", True, 1.0)
+
+
+def test_where_the_system_tells_no_load_a_choice_is_kept(network, example, monkeypatch):
+    load_is(monkeypatch, None)
+    first = build_engine("auto", network, example, KEY)[1]
+    load_is(monkeypatch, 0.0)
+    again = build_engine("auto", network, example, KEY)[1]
+    assert (first.remembered, again.remembered, again.load) == (False, True, None)
+
+
+def test_the_load_is_for_each_core(monkeypatch):
+    monkeypatch.undo()
+    monkeypatch.setattr(choice.os, "getloadavg", lambda: (6.0, 1.0, 1.0))
+    monkeypatch.setattr(choice.os, "cpu_count", lambda: 4)
+    assert choice.load_per_core() == 1.5
+    monkeypatch.delattr(choice.os, "getloadavg")
+    assert choice.load_per_core() is None
+
+
 def test_other_windows_and_precisions_have_their_own_choice(network, example):
     paths = {
         choice_file(cache_folder(), key, precision, n_late, shape)
@@ -105,7 +151,9 @@ def test_another_machine_or_version_has_its_own_choice(example, monkeypatch):
     assert len(set(paths)) == 5
 
 
-@pytest.mark.parametrize("content", [b"", b"{}", b"[]", b"\xff", b'{"name": "onnx", "tried": [1], "passed_over": []}'])
+@pytest.mark.parametrize(
+    "content", [b"", b"{}", b"[]", b"\xff", b'{"name": "onnx", "tried": [1], "passed_over": [], "load": 0}']
+)
 def test_a_damaged_memory_is_measured_again(network, example, caplog, content):
     build_engine("auto", network, example, KEY)
     (path,) = choices()
@@ -118,7 +166,7 @@ def test_a_damaged_memory_is_measured_again(network, example, caplog, content):
 
 def test_a_remembered_engine_that_fails_now_is_replaced(network, example, caplog):
     path = choice_file(cache_folder(), KEY, "fp32", 0, example.shape[1:])
-    remember(Choice("tensorrt", (Trial("tensorrt", 0.1, 0.0),), ()), path)
+    remember(Choice("tensorrt", (Trial("tensorrt", 0.1, 0.0),), (), 0.2), path)
     assert recall(path).name == "tensorrt"
     if torch.cuda.is_available():
         pytest.skip("this machine has a GPU, where TensorRT may be usable")
@@ -129,7 +177,7 @@ def test_a_remembered_engine_that_fails_now_is_replaced(network, example, caplog
 
 
 def test_what_is_remembered_comes_from_known_engines_only(tmp_path):
-    remember(Choice("magic", (), ()), tmp_path / "c.json")
+    remember(Choice("magic", (), (), None), tmp_path / "c.json")
     assert recall(tmp_path / "c.json") is None
     assert recall(tmp_path / "none.json") is None
 
