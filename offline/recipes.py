@@ -45,6 +45,7 @@ def _simulated(architecture: str, line: str, label_s: float | None = None) -> Re
         epochs=20,
         dropout=0.2,
         label_s=label_s,
+        training={"augment": ("flip:p=0.5",)},
     )
 
 
