@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from bci.errors import UsageError
-from models.attention import SelfAttention
-from models.swin import Swin
-from models.vit import ViT
+from offline.explain_maps import last_maps, n_merges, spread
+from offline.explain_reader import BATCH, Reader, open_network, spectra
+from offline.explain_rollout import roll_out
 
-BATCH = 16
 STEPS = 32  # of the path of integrated gradients
 METHODS = ("integrated-gradients", "saliency", "grad-cam", "roll-out")
 
 
-def explain(network: nn.Module, windows: np.ndarray, classes: np.ndarray, method: str) -> np.ndarray:
-    """Attribute the logit of a class of each window to the window's values.
+def explain(network: nn.Module, windows: np.ndarray, classes: np.ndarray, method: str) -> tuple[np.ndarray, ...]:
+    """Attribute the logit of a class of each window to what the network reads of it.
+
+    A network that makes spectrograms of signals itself is explained over these, any other over its windows.
 
     Parameters
     ----------
@@ -35,10 +36,11 @@ def explain(network: nn.Module, windows: np.ndarray, classes: np.ndarray, method
 
     Returns
     -------
-    attribution : ndarray of float32
-        Shape of `windows` for ``saliency`` (size of the gradient) and ``integrated-gradients`` (signed, from the
-        windows' mean; sums to the difference of the logits); (n_windows, n_features, n_times), not below 0, for
-        ``grad-cam`` and ``roll-out``, which know no channels.
+    attributions : tuple of ndarray of float32
+        One for each of the parts that `offline.explain_reader.spectra` gives. For ``saliency`` (size of the gradient)
+        and ``integrated-gradients`` (signed, from the mean over the windows; sums, over all parts, to the difference
+        of the logits) the shape of the part. For ``grad-cam`` and ``roll-out`` (n_windows, n_features, n_times), not
+        below 0; (n_windows, n_channels, n_features, n_times) where the network has the channels side by side.
 
     Raises
     ------
@@ -52,38 +54,70 @@ def explain(network: nn.Module, windows: np.ndarray, classes: np.ndarray, method
     """
     if method not in METHODS:
         raise UsageError(f"There is no method {method!r} of explanation. Methods: {', '.join(METHODS)}.")
-    base = torch.from_numpy(windows).mean(dim=0, keepdim=True)
-    parts = []
+    reader = open_network(network)
+    whole = tuple(torch.from_numpy(part) for part in spectra(reader, windows))
+    bases = tuple(part.mean(dim=0, keepdim=True) for part in whole)
+    batches = []
     for start in range(0, len(windows), BATCH):
-        x = torch.from_numpy(np.ascontiguousarray(windows[start : start + BATCH]))
+        parts = tuple(part[start : start + BATCH] for part in whole)
         target = torch.from_numpy(classes[start : start + BATCH])
         if method == "saliency":
-            parts.append(_gradient(network, x, target).abs())
+            batches.append(tuple(slope.abs() for slope in _gradients(reader, parts, target)))
         elif method == "integrated-gradients":
-            parts.append(_integrated(network, x, target, base))
+            batches.append(_integrated(reader, parts, target, bases))
         elif method == "grad-cam":
-            parts.append(_grad_cam(network, x, target))
+            batches.append(_grad_cam(reader, parts, target))
         else:
-            parts.append(_roll_out(network, x))
-    return torch.cat(parts).detach().numpy()
+            batches.append(_roll_out(reader, parts))
+    return tuple(torch.cat(found).detach().numpy() for found in zip(*batches, strict=True))
 
 
-def randomised(build: Callable[[], nn.Module], seed: int) -> nn.Module:
-    """Return a network of the same structure with new random weights, in evaluation mode."""
+def randomised(build: Callable[[], nn.Module], windows: np.ndarray, seed: int) -> nn.Module:
+    """Return a network of the same structure with new random weights, in evaluation mode.
+
+    Batch norms take mean and variance from the windows: with those of a fresh network, activations die out on the way,
+    and nothing is left to explain.
+
+    Parameters
+    ----------
+    build : callable
+        Makes a network.
+    windows : ndarray of float32, shape (n_windows, n_channels[, n_features], n_times)
+        What it is fed.
+    seed : int
+        Of its weights.
+    """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return build().eval()
+        network = build().eval()
+        for weight in network.parameters():
+            if weight.dim() > 1 and not weight.any():  # a classifier that begins with zeros explains nothing
+                nn.init.normal_(weight, std=weight[0].numel() ** -0.5)
+    norms = [module for module in network.modules() if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d)]
+    for norm in norms:
+        norm.momentum = None  # the mean over all batches
+        norm.train()
+    with torch.no_grad():
+        for start in range(0, len(windows) if norms else 0, BATCH):
+            network(torch.from_numpy(np.ascontiguousarray(windows[start : start + BATCH])))
+    return network.eval()
 
 
-def similarity(one: np.ndarray, other: np.ndarray) -> float:
-    """Return the mean rank correlation between the sizes of two attributions, window by window.
+def similarity(one: tuple[np.ndarray, ...], other: tuple[np.ndarray, ...]) -> float | None:
+    """Return the mean rank correlation between two attributions, window by window.
 
     An explanation says something about the network only if it changes with the weights: near 1 for a randomised
     network means that it shows the input.
 
     Parameters
     ----------
-    one, other : ndarray, shape (n_windows, ...)
+    one, other : tuple of ndarray, each of shape (n_windows, ...)
+        As `explain` gives them.
+
+    Returns
+    -------
+    correlation : float or None
+        Over the windows in which neither is constant; None if there is none.
 
     References
     ----------
@@ -91,91 +125,56 @@ def similarity(one: np.ndarray, other: np.ndarray) -> float:
     """
     from scipy.stats import rankdata
 
-    pairs = zip(one.reshape(len(one), -1), other.reshape(len(other), -1), strict=True)
+    flat = [np.concatenate([part.reshape(len(part), -1) for part in parts], axis=1) for parts in (one, other)]
     values = []
-    for a, b in pairs:
-        ranks = np.stack([rankdata(np.abs(a)), rankdata(np.abs(b))])
-        spread = ranks.std(axis=1)
-        values.append(float(np.corrcoef(ranks)[0, 1]) if spread.min() > 0 else 0.0)
-    return float(np.mean(values))
+    for a, b in zip(*flat, strict=True):
+        if np.ptp(a) > 0 and np.ptp(b) > 0:
+            values.append(float(np.corrcoef(rankdata(a), rankdata(b))[0, 1]))
+    return float(np.mean(values)) if values else None
 
 
-def _gradient(network: nn.Module, x: Tensor, target: Tensor) -> Tensor:
-    x = x.clone().requires_grad_(True)
-    picked = network(x).gather(1, target[:, None]).sum()
-    return torch.autograd.grad(picked, x)[0]
+def _logits(reader: Reader, *parts: Tensor) -> Tensor:
+    return torch.as_tensor(reader.inner(reader.image(*parts)))
 
 
-def _integrated(network: nn.Module, x: Tensor, target: Tensor, base: Tensor) -> Tensor:
+def _gradients(reader: Reader, parts: tuple[Tensor, ...], target: Tensor) -> tuple[Tensor, ...]:
+    leaves = tuple(part.clone().requires_grad_(True) for part in parts)
+    picked = _logits(reader, *leaves).gather(1, target[:, None]).sum()
+    return torch.autograd.grad(picked, leaves)
+
+
+def _integrated(
+    reader: Reader, parts: tuple[Tensor, ...], target: Tensor, bases: tuple[Tensor, ...]
+) -> tuple[Tensor, ...]:
     from captum.attr import IntegratedGradients
 
-    attribution: Tensor = IntegratedGradients(network).attribute(
-        x, baselines=base.expand_as(x).clone(), target=target, n_steps=STEPS, internal_batch_size=max(BATCH, len(x))
+    attributions: tuple[Tensor, ...] = IntegratedGradients(partial(_logits, reader)).attribute(
+        parts,
+        baselines=tuple(base.expand_as(part).clone() for base, part in zip(bases, parts, strict=True)),
+        target=target,
+        n_steps=STEPS,
+        internal_batch_size=max(BATCH, len(target)),
     )
-    return attribution.to(x.dtype)
+    return tuple(found.to(part.dtype) for found, part in zip(attributions, parts, strict=True))
 
 
-def _grad_cam(network: nn.Module, x: Tensor, target: Tensor) -> Tensor:
-    """Weigh the maps of a layer by their mean gradient, keep what speaks for the class, and enlarge it."""
-    layer, as_maps = _maps_layer(network)
+def _grad_cam(reader: Reader, parts: tuple[Tensor, ...], target: Tensor) -> tuple[Tensor, ...]:
+    """Weigh the maps of a layer by their mean gradient, keep what speaks for the class, spread it over the parts."""
+    layer, as_maps = last_maps(reader.inner)
     kept: list[Tensor] = []
     hook = layer.register_forward_hook(lambda _module, _args, output: kept.append(output))
     try:
         with torch.enable_grad():
-            logits = network(x.clone().requires_grad_(True))
+            logits = _logits(reader, *(part.clone().requires_grad_(True) for part in parts))
     finally:
         hook.remove()
     (gradient,) = torch.autograd.grad(logits.gather(1, target[:, None]).sum(), kept[-1])
     maps, slopes = as_maps(kept[-1]), as_maps(gradient)
-    weighted = (slopes.mean(dim=(2, 3), keepdim=True) * maps).sum(dim=1, keepdim=True)
-    return _enlarged(weighted.clamp_min(0.0), x)
+    weighted = (slopes.mean(dim=(2, 3), keepdim=True) * maps).sum(dim=1).clamp_min(0.0)
+    return reader.over(spread(reader.inner, weighted, n_merges(reader.inner)), parts)
 
 
-def _maps_layer(network: nn.Module) -> tuple[nn.Module, Callable[[Tensor], Tensor]]:
-    """Return the last layer that still knows where it is in the window, and what makes maps of its output."""
-    if isinstance(network, ViT):
-        grid = network.grid
-        # after the last block only the class token counts: its attention reads the others here
-        last = network.encoder.blocks[-1]
-        return last.get_submodule("norm_1"), lambda y: y[:, 1:].transpose(1, 2).unflatten(2, grid)
-    if isinstance(network, Swin):
-        return network.norm, lambda y: y.permute(0, 3, 1, 2)
-    convolutions = [module for module in network.modules() if isinstance(module, nn.Conv2d)]
-    wide = [module for module in convolutions if module.kernel_size != (1, 1)] or convolutions
-    if len(getattr(network, "input_shape", ())) != 3 or not wide:
-        raise UsageError(
-            "Grad-CAM needs a network with two-dimensional convolutions or tokens on spectral frames, "
-            f"got {type(network).__name__}. Use --method integrated-gradients."
-        )
-    return wide[-1], lambda y: y
-
-
-def _roll_out(network: nn.Module, x: Tensor) -> Tensor:
-    """Multiply the attention of all layers, with the way around each, and read the row of the class token."""
-    if not isinstance(network, ViT):
-        raise UsageError(
-            f"Roll-out needs a network whose tokens all attend to each other and to a class token, "
-            f"got {type(network).__name__}. Use --method grad-cam or integrated-gradients."
-        )
-    attention: list[Tensor] = []
-    hooks = [
-        module.softmax.register_forward_hook(lambda _module, _args, output: attention.append(output))
-        for module in network.modules()
-        if isinstance(module, SelfAttention)
-    ]
-    try:
-        with torch.no_grad():
-            network(x)
-    finally:
-        for hook in hooks:
-            hook.remove()
-    n_tokens = attention[0].shape[-1]
-    rolled = torch.eye(n_tokens).expand(len(x), n_tokens, n_tokens)
-    for weights in attention:
-        rolled = (0.5 * weights.mean(dim=1) + 0.5 * torch.eye(n_tokens)) @ rolled
-    return _enlarged(rolled[:, 0, 1:].unflatten(1, network.grid)[:, None], x)
-
-
-def _enlarged(maps: Tensor, x: Tensor) -> Tensor:
-    """Return (n, 1, rows, columns) at the size of the windows, (n, n_features, n_times)."""
-    return functional.interpolate(maps, size=tuple(x.shape[-2:]), mode="bilinear", align_corners=False)[:, 0]
+def _roll_out(reader: Reader, parts: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    with torch.no_grad():
+        image = reader.image(*parts)
+    return reader.over(spread(reader.inner, roll_out(reader.inner, image)), parts)

@@ -13,17 +13,16 @@ import numpy as np
 import torch
 
 from bci.bundle import Bundle
-from bci.chunk import Signal
 from bci.errors import RecordingError, UsageError
 from bci.matching import channel_rows
 from bci.pipeline import window_starts
 from bci.serving import windows_at
 from bci.sources.adapted import AdaptedRecording
 from bci.sources.recording import Recording
-from bci.stages.logmel import LogMel
 from models.registry import build
 from offline.explain import METHODS, explain, randomised, similarity
 from offline.explain_figures import channel_weights, draw_explanations
+from offline.explain_reader import View, open_network, pipeline_view, spectra
 
 SAME = 0.5  # rank correlation above which an explanation hardly depends on the weights
 
@@ -36,34 +35,35 @@ class Explanations:
     ----------
     title : str
         Bundle and recording.
-    signal : Signal
-        What the network is fed.
-    freqs : ndarray or None
-        Centre frequencies in Hz, where the network is fed a spectrum.
+    channels : tuple of str
+        Names of the network's channels.
+    views : tuple of View
+        Axes of each part of what the network reads.
     counts : mapping of str to int
         Windows of each class that occurs.
-    means : mapping of str to ndarray
-        Mean window of each class.
-    attributions : mapping of str to mapping of str to ndarray
-        Method → class → mean attribution, as `offline.explain.explain` gives it.
-    similarities : mapping of str to float
-        Method → rank correlation with the explanation of a network with random weights.
+    means : mapping of str to tuple of ndarray
+        Class → mean of each part, shape (n_channels[, n_features], n_times).
+    attributions : mapping of str to mapping of str to tuple of ndarray
+        Method → class → mean attribution of each part, as `offline.explain.explain` gives it.
+    similarities, size_similarities : mapping of str to float or None
+        Method → rank correlation with the explanation of a network with random weights, of the values and of their
+        sizes; None where one of the two is constant.
     """
 
     title: str
-    signal: Signal
-    freqs: np.ndarray | None
+    channels: tuple[str, ...]
+    views: tuple[View, ...]
     counts: Mapping[str, int]
-    means: Mapping[str, np.ndarray]
-    attributions: Mapping[str, Mapping[str, np.ndarray]]
-    similarities: Mapping[str, float]
+    means: Mapping[str, tuple[np.ndarray, ...]]
+    attributions: Mapping[str, Mapping[str, tuple[np.ndarray, ...]]]
+    similarities: Mapping[str, float | None]
+    size_similarities: Mapping[str, float | None]
 
     def lines(self) -> list[str]:
         """Return the findings in words."""
         lines = [f"{name}: {n} windows" for name, n in self.counts.items()]
         for method, value in self.similarities.items():
-            verdict = "changes with the weights" if value < SAME else "hardly depends on the weights: do not read it"
-            lines.append(f"{method}: rank correlation with a randomised network {value:.2f}; it {verdict}.")
+            lines.append(f"{method}: {_verdict(value, self.size_similarities[method])}")
         return lines
 
     def write(self, folder: Path) -> None:
@@ -88,21 +88,34 @@ class Explanations:
         for method, by_class in self.attributions.items():
             title = f"{self.title}: {method}"
             draw_explanations(
-                folder / f"{method}.png", title, self.signal, self.freqs, self.means, by_class, self.counts
+                folder / f"{method}.png", title, self.channels, self.views, self.means, by_class, self.counts
             )
-            arrays: dict[str, Any] = {f"class_{i}": by_class[name] for i, name in enumerate(by_class)}
+            arrays: dict[str, Any] = {
+                f"class_{i}" if len(parts) == 1 else f"class_{i}_view_{j}": part
+                for i, parts in enumerate(by_class.values())
+                for j, part in enumerate(parts)
+            }
             np.savez(folder / f"{method}.npz", **arrays)
-            if all(by_class[name].shape == self.means[name].shape for name in by_class):
-                shares[method] = {name: channel_weights(value).tolist() for name, value in by_class.items()}
+            if all(
+                a.ndim == b.ndim for name in by_class for a, b in zip(by_class[name], self.means[name], strict=True)
+            ):
+                shares[method] = {name: channel_weights(*parts).tolist() for name, parts in by_class.items()}
         record = {
             "title": self.title,
             "classes": list(self.counts),
             "windows": dict(self.counts),
-            "channels": list(self.signal.names),
-            "frequencies_hz": None if self.freqs is None else self.freqs.tolist(),
-            "columns_per_second": self.signal.sfreq,
+            "channels": list(self.channels),
+            "views": [
+                {
+                    "name": view.name,
+                    "frequencies_hz": None if view.freqs_hz is None else view.freqs_hz.tolist(),
+                    "times_s": view.times_s.tolist(),
+                }
+                for view in self.views
+            ],
             "channel_shares": shares,
             "similarity_to_randomised": dict(self.similarities),
+            "size_similarity_to_randomised": dict(self.size_similarities),
         }
         (folder / "explanation.json").write_text(json.dumps(record, indent=1, allow_nan=False) + "\n", encoding="utf-8")
 
@@ -154,24 +167,47 @@ def explain_recording(
     windows = recording_windows(bundle, recording, n_windows)
     with torch.no_grad():
         classes = network(torch.from_numpy(windows)).argmax(dim=1).numpy()
-    random = randomised(lambda: build(bundle.model), seed)
+    random = randomised(lambda: build(bundle.model), windows, seed)
     present = {bundle.decision.classes[k]: classes == k for k in np.unique(classes)}
-    attributions, similarities = {}, {}
+    attributions, similarities, sizes = {}, {}, {}
     for method in methods:
         found = explain(network, windows, classes, method)
-        attributions[method] = {name: found[which].mean(axis=0) for name, which in present.items()}
-        similarities[method] = similarity(found, explain(random, windows, classes, method))
-    stages = bundle.pipeline.stages
-    freqs = next((stage.centres_hz for stage in stages if isinstance(stage, LogMel)), None)
+        attributions[method] = _by_class(found, present)
+        other = explain(random, windows, classes, method)
+        similarities[method] = similarity(found, other)
+        sizes[method] = similarity(tuple(map(np.abs, found)), tuple(map(np.abs, other)))
+    pipeline = bundle.pipeline.build()
+    reader = open_network(network)
     return Explanations(
         f"{bundle.name} on {recording.path.name}",
-        bundle.pipeline.build().signal_out,
-        freqs,
+        pipeline.signal_out.names,
+        reader.views(pipeline_view(pipeline)),
         {name: int(which.sum()) for name, which in present.items()},
-        {name: windows[which].mean(axis=0) for name, which in present.items()},
+        _by_class(spectra(reader, windows), present),
         attributions,
         similarities,
+        sizes,
     )
+
+
+def _verdict(value: float | None, of_sizes: float | None) -> str:
+    """Say whether an explanation may be read."""
+    if value is None or of_sizes is None:
+        return "constant, or so for a randomised network; it cannot be checked: do not read it."
+    found = f"rank correlation with a randomised network {value:.2f}"
+    if value >= SAME:
+        return f"{found}; it hardly depends on the weights: do not read it."
+    if of_sizes >= SAME:
+        return (
+            f"{found}, of sizes {of_sizes:.2f}; its signs change with the weights, its sizes follow the input: "
+            "do not read its scalp map."
+        )
+    return f"{found}; it changes with the weights."
+
+
+def _by_class(parts: tuple[np.ndarray, ...], present: Mapping[str, np.ndarray]) -> dict[str, tuple[np.ndarray, ...]]:
+    """Return the mean of each part over the windows of each class."""
+    return {name: tuple(part[which].mean(axis=0) for part in parts) for name, which in present.items()}
 
 
 def recording_windows(bundle: Bundle, recording: Recording | AdaptedRecording, n_windows: int) -> np.ndarray:

@@ -11,7 +11,6 @@ import pytest
 from apps.cli import main
 from bci.bundle import find_bundle, load_bundle
 from bci.errors import UsageError
-from offline.explain_figures import channel_weights
 from offline.explanations import check_methods
 
 
@@ -43,7 +42,8 @@ def test_pictures_arrays_and_the_check_are_written(recording, tmp_path, capsys):
         assert sum(shares) == pytest.approx(1.0)
     assert (out / "saliency.png").read_bytes().startswith(b"\x89PNG")
     with np.load(out / "grad-cam.npz", allow_pickle=False) as arrays:
-        assert arrays["class_0"].shape[0] == len(record["frequencies_hz"])
+        (view,) = record["views"]
+        assert arrays["class_0"].shape == (len(view["frequencies_hz"]), len(view["times_s"]))
     assert main(["explain", "seizure-demo", str(recording), "--out", str(out)]) == 2
     assert "needs a new folder" in capsys.readouterr().err
     assert not list(tmp_path.glob(".explain-*"))
@@ -72,8 +72,3 @@ def test_a_short_recording_and_unknown_methods_are_refused(tmp_path, capsys):
     assert "must hold at least one window" in capsys.readouterr().err
     with pytest.raises(UsageError, match=r"There is no method 'x' of explanation"):
         check_methods(("x",))
-
-
-def test_shares_add_up():
-    assert channel_weights(np.array([[1.0, -1.0], [0.0, 2.0]])).tolist() == [0.5, 0.5]
-    assert channel_weights(np.zeros((2, 3))).tolist() == [0.0, 0.0]
