@@ -6,6 +6,7 @@ import threading
 
 import numpy as np
 import pytest
+import torch
 
 from bci.beds import Beds
 from bci.chunk import Signal
@@ -27,13 +28,34 @@ SECONDS = 8.0
 PATIENCE_S = 60.0
 
 
+class Levels(InTwo):
+    """Mean levels of the early and of the late columns: numbers near each other, so that no class is certain."""
+
+    def early(self, batch):
+        return [0.2 * batch[..., :-4].mean(axis=(1, 2, 3))[:, None]]
+
+    def late(self, batch, kept):
+        return np.concatenate([kept[0], 0.2 * batch[..., -4:].mean(axis=(1, 2, 3))[:, None]], axis=1)
+
+
 @pytest.fixture(scope="module", params=["in one step", "in two steps"])
 def engine(request):
-    if request.param == "in two steps":
-        return InTwo()
+    return Levels() if request.param == "in two steps" else EagerEngine(network())
+
+
+def network():
+    """Return a network whose norms have seen such windows: without, it would answer all of them alike."""
     running = PIPELINE.build()
-    numbers = {"n_channels": 3, "n_times": running.window_frames, "sfreq": running.signal_out.sfreq, "n_classes": 2}
-    return EagerEngine(build(ModelSpec("mel_cnn", numbers | {"n_features": 16})))
+    n_times = running.window_frames
+    numbers = {"n_channels": 3, "n_times": n_times, "sfreq": running.signal_out.sfreq, "n_classes": 2}
+    torch.manual_seed(0)
+    built = build(ModelSpec("mel_cnn", numbers | {"n_features": 16}))
+    frames = running.process(noise(SIGNAL, 20.0, seed=99)).data
+    windows = np.stack([frames[..., i : i + n_times] for i in range(0, frames.shape[-1] - n_times, 4)])
+    with torch.no_grad():
+        for _ in range(40):
+            built.train()(torch.from_numpy(windows.astype(np.float32)))
+    return built.eval()
 
 
 def cut(seed):
@@ -68,6 +90,13 @@ def alone(engine, steps):
     session, tape = session_of(engine, steps)
     session.run()
     return tape
+
+
+def test_the_engines_answer_windows_differently(engine):
+    """Or a bed that gets another's answer, or an old one, would not show."""
+    first, second = (np.array([p.probabilities for p in predictions(alone(engine, cut(seed)))[:15]]) for seed in (0, 1))
+    assert np.median(np.abs(first - second)) > 1e-3  # a hundred times what may differ below
+    assert np.median(np.abs(np.diff(first, axis=0))) > 1e-3
 
 
 def test_each_bed_predicts_what_it_would_alone(engine):
