@@ -56,7 +56,7 @@ class Fitted:
     best_epoch : int
         Epoch whose weights it has.
     temperature : float, default=1.0
-        What divides the logits, from the people who stopped the training.
+        What divides the logits, from the people who stopped the training, or from inner folds.
     """
 
     pipeline: PipelineSpec
@@ -150,7 +150,7 @@ def resolve(dataset: Dataset, recipe: Recipe, config: TrainConfig) -> dict[str, 
     # a stage that is not fitted yet changes neither shape nor timing
     shape = replace(spec, stages=tuple(stage for stage in spec.stages if not isinstance(stage, RobustScale)))
     try:
-        require_windows(shape, dataset.sessions)
+        require_windows(shape, dataset.sessions, config.window_s)
         model = model_spec(recipe, shape, len(dataset.classes), config.dropout)
         with torch.random.fork_rng(devices=[]):
             build(model)
@@ -256,6 +256,7 @@ def cross_validate(
     on_epoch: Callable[[str, Epoch], None] | None = None,
     on_fold: Callable[[FoldResult], None] | None = None,
     on_fitted: Callable[[Split | TemporalSplit, Fitted], None] | None = None,
+    temperature: float | None = None,
 ) -> tuple[FoldResult, ...]:
     """Fit and score a model on every split.
 
@@ -276,6 +277,8 @@ def cross_validate(
     on_fitted : callable or None, default=None
         Called with each split and its model when it was trained, before the fold counts as done; by the process that
         writes.
+    temperature : float or None, default=None
+        What divides the logits; None takes it from the people who stop the training.
 
     Returns
     -------
@@ -297,6 +300,7 @@ def cross_validate(
             state = folder / f"{split.name}.safetensors"
             report = None if on_epoch is None else partial(on_epoch, split.name)
             fitted = fit_model(dataset, split, recipe, config, checkpoint=state, on_epoch=report)
+            fitted = fitted if temperature is None else replace(fitted, temperature=temperature)
             loop = loop_settings(recipe, config)
             loss = LossSpec(loop.loss, 0.0, loop.focal_gamma)
             content = {

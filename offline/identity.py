@@ -14,7 +14,7 @@ from typing import Any
 from bci.errors import UsageError
 from offline.checkpoint import write_atomic
 from offline.config import TrainConfig
-from offline.datasets.base import Dataset, Session
+from offline.datasets.base import Dataset, Session, Stretch
 
 FILE = "run.json"
 _PACKAGES = ("streaming-bci", "torch", "numpy", "scipy", "scikit-learn", "pyriemann", "optuna")
@@ -33,9 +33,17 @@ def settings_record(config: TrainConfig) -> dict[str, Any]:
 
 def session_sha256(session: Session) -> str:
     """Return the hash of what is learnt from a session: its samples, names, rate, unit and labelled stretches."""
-    stretches = [asdict(stretch) for stretch in session.stretches]
+    stretches = [_stretch(stretch) for stretch in session.stretches]
     content = [asdict(session.signal), session.subject, stretches, session.sha256]
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def _stretch(stretch: Stretch) -> dict[str, Any]:
+    """Return a stretch as JSON values; what lies inside keeps the hash that it had before others could end there."""
+    content = asdict(stretch)
+    if stretch.ending is None:
+        del content["ending"]
+    return content
 
 
 def sessions_sha256(dataset: Dataset) -> dict[str, str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
@@ -11,11 +11,12 @@ import numpy as np
 from bci.errors import RecordingError, SpecError, UsageError
 from offline.choices import SplitName
 from offline.config import TrainConfig, flag, overridden
-from offline.datasets.base import Dataset, class_counts
+from offline.datasets.base import Dataset, Session, class_counts
 from offline.datasets.check import readable
-from offline.datasets.registry import load_dataset
+from offline.datasets.registry import load_dataset, row_of
 from offline.labels import cut_up, regrouped
 from offline.leaks import require_apart
+from offline.short_stretches import MARGIN_S, short_lines, without_short
 from offline.splits import Split, archive_folds, k_fold, leave_one_out, sides
 from offline.temporal import TemporalSplit, temporal_splits
 
@@ -33,16 +34,20 @@ log = logging.getLogger(__name__)
 def prepared(config: TrainConfig) -> Dataset:
     """Return the dataset of a task with the classes and pieces of the settings.
 
+    Of long recordings, stretches in which no window fits are left out; in a split in time, windows lie inside theirs.
+
     Raises
     ------
     UsageError
-        If the settings do not fit the task.
+        If the settings do not fit the task, or no stretch of a class has room for a window.
     RecordingError
         If files cannot be used and ``skip_bad`` is off.
     """
     dataset = usable(readable(load_dataset(config.task, config.data)), config.skip_bad)
     if config.classes is not None:
         dataset = regrouped(dataset, config.classes)
+    if row_of(config.task).continuous:
+        dataset = _roomy(dataset, config)
     return dataset if config.piece_s is None else cut_up(dataset, config.piece_s)
 
 
@@ -114,6 +119,25 @@ def require_classes(dataset: Dataset, split: Split | TemporalSplit) -> None:
             f"A fold needs learners of at least two classes, fold {split.name} has {len(learners)} recordings of "
             f"{only} only, the first {learners[0].path.name}. Add recordings of the others, or use another --split."
         )
+
+
+def _roomy(dataset: Dataset, config: TrainConfig) -> Dataset:
+    least_s = config.window_s + MARGIN_S
+    if config.piece_s is not None and config.piece_s < least_s:
+        raise UsageError(
+            f"--piece-s must be at least {least_s:g}, a window with {MARGIN_S:g} s to spare, got {config.piece_s:g}. "
+            "Use longer pieces, or a shorter --window-s."
+        )
+    if config.split == "temporal":  # what comes before a stretch may be on another side
+        dataset = replace(dataset, sessions=tuple(map(_inside, dataset.sessions)))
+    left = without_short(dataset, config.window_s)
+    for line in short_lines(left, config.window_s):
+        log.warning("left out: %s", line)
+    return left
+
+
+def _inside(session: Session) -> Session:
+    return replace(session, stretches=tuple(replace(stretch, ending=None) for stretch in session.stretches))
 
 
 def main_labels(dataset: Dataset) -> dict[str, int]:

@@ -30,7 +30,8 @@ class SessionWindows:
     votes : ndarray of float64, shape (n_stretches, n_classes), or None, default=None
         Votes of experts, 0 for a stretch that has only a label; None if none has any.
     scored : ndarray of int64, shape (n_stretches,), or None, default=None
-        First column of the window that is scored; None takes `first`.
+        First column of the window that is scored; None takes `first`. Where windows end in a stretch, it is the first
+        that lies inside, of a shorter stretch the last one.
     """
 
     data: np.ndarray
@@ -89,7 +90,7 @@ class WindowSet:
         )
 
     def scored_windows(self) -> np.ndarray:
-        """Return the scored window of every stretch: the first one, around a short stretch the middle one."""
+        """Return the scored window of every stretch: the first inside, around a short stretch the middle one."""
         return self.cut(np.arange(len(self)), self.scored)
 
     def n_incomplete(self) -> int:
@@ -125,7 +126,7 @@ def session_windows(pipeline: Pipeline, session: Session, cache: FeatureCache | 
     Raises
     ------
     SpecError
-        If a window does not fit into a stretch, nor into its context.
+        If a window does not fit into a stretch, nor into its context, nor ends in it where that is enough.
     """
     if cache is None:
         pipeline.reset()
@@ -144,7 +145,7 @@ def cut_sessions(spec: PipelineSpec, sessions: Sequence[Session], cache: Feature
     return WindowSet([session_windows(pipeline, session, cache) for session in sessions], pipeline.window_frames)
 
 
-def require_windows(spec: PipelineSpec, sessions: Sequence[Session]) -> None:
+def require_windows(spec: PipelineSpec, sessions: Sequence[Session], window_s: float | None = None) -> None:
     """Check that a window fits into every stretch, without reading a sample.
 
     Parameters
@@ -153,6 +154,8 @@ def require_windows(spec: PipelineSpec, sessions: Sequence[Session]) -> None:
         Pipeline that can be built.
     sessions : sequence of Session
         Recordings with its signal.
+    window_s : float or None, default=None
+        Length of a window for the message, in seconds of signal as the user gave it.
 
     Raises
     ------
@@ -163,10 +166,12 @@ def require_windows(spec: PipelineSpec, sessions: Sequence[Session]) -> None:
     for session in sessions:
         n = int(session.n_samples * pipeline.signal_out.sfreq / session.signal.sfreq) + 1
         last_input = pipeline.last_input(np.arange(n))
-        _starts(last_input[last_input < session.n_samples], pipeline, session)
+        _starts(last_input[last_input < session.n_samples], pipeline, session, window_s)
 
 
-def _starts(last_input: np.ndarray, pipeline: Pipeline, session: Session) -> tuple[np.ndarray, ...]:
+def _starts(
+    last_input: np.ndarray, pipeline: Pipeline, session: Session, window_s: float | None = None
+) -> tuple[np.ndarray, ...]:
     # the first column is complete once its own samples are there: that many stand behind every column
     begin = last_input - last_input[:1]
     n = pipeline.window_frames
@@ -181,16 +186,25 @@ def _starts(last_input: np.ndarray, pipeline: Pipeline, session: Session) -> tup
         np.searchsorted(begin, start, "right") - 1, np.searchsorted(last_input, stop + context) - n
     )
     around = (last < first) & (context > 0)
+    inside = first
     first, last = np.where(around, around_first, first), np.where(around, around_last, last)
-    short = np.flatnonzero((last < first) | (first < 0))
+    ending = np.array([-1 if s.ending is None else s.ending for s in session.stretches], dtype=np.int64)
+    ends = ending >= 0
+    # a stretch shorter than its ending, or than a column, has the last window that ends there
+    earliest = np.searchsorted(last_input, start + ending - 1) - n + 1
+    first = np.where(ends, np.maximum(np.minimum(earliest, last), 0), first)
+    outside = ends & (np.searchsorted(last_input, start) == np.searchsorted(last_input, stop))
+    short = np.flatnonzero((last < first) | (first < 0) | outside)
     if short.size:
+        sfreq = session.signal.sfreq
         stretch = session.stretches[short[0]]
-        length = (stretch.stop - stretch.start + 2 * stretch.context) / session.signal.sfreq
+        length_s = (stretch.stop - stretch.start + 2 * stretch.context) / sfreq
+        seen_s = (int(pipeline.last_input(np.array([n - 1]))[0]) + 1) / sfreq if window_s is None else window_s
         raise SpecError(
-            f"A window of {pipeline.spec.window.length_s:g} s must fit into every labelled stretch, {session.name} has "
-            f"one of {length:g} s. Use a shorter window."
+            f"A window of {seen_s:g} s must fit into every labelled stretch, {session.name} has one of {length_s:g} s, "
+            f"from {stretch.start / sfreq:g} s on. Use a shorter window."
         )
-    scored = np.where(around, (first + last) // 2, first)
+    scored = np.where(around, (first + last) // 2, np.where(ends, np.minimum(np.maximum(inside, first), last), first))
     return first.astype(np.int64), last.astype(np.int64), scored.astype(np.int64)
 
 

@@ -28,6 +28,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("name", nargs="?", metavar="NAME", help="archive to download")
     parser.add_argument("--dataset", "--task", dest="task", metavar="NAME", help="archive to check (bci-train list)")
     parser.add_argument("--data", type=Path, metavar="DIR", help="folder of the archive")
+    parser.add_argument(
+        "--window-s", type=float, metavar="S", help="tell which stretches are too short for windows of this length"
+    )
     parser.add_argument("--only", metavar="PATTERN", help="download only files such as 'chb01/*'")
     parser.add_argument("--from", dest="url", metavar="URL", help="download from a mirror instead")
 
@@ -43,14 +46,16 @@ def _check(args: argparse.Namespace) -> int:
         raise UsageError(f"A check needs one --dataset, got {args.name or 'none'}. Names: bci-train list.")
     if args.only is not None or args.url is not None:
         raise UsageError("A check needs neither --only nor --from, got one. They belong to a download.")
-    report = _report(task, args.data)
+    if args.window_s is not None and not args.window_s > 0:
+        raise UsageError(f"--window-s must be above 0, got {args.window_s:g}.")
+    report = _report(task, args.data, args.window_s)
     for line in report.lines:
         print(line)
     _print_problems(report.problems)
     return 1 if report.problems else 0
 
 
-def _report(task: str, folder: Path | None) -> Report:
+def _report(task: str, folder: Path | None, window_s: float | None) -> Report:
     from offline.datasets.check import check_dataset, check_examples, describe
     from offline.datasets.registry import EXAMPLES, TASKS, load_dataset, load_examples
 
@@ -61,8 +66,10 @@ def _report(task: str, folder: Path | None) -> Report:
     dataset = load_dataset(task, folder)
     if not TASKS[task].has_archive:
         return describe(dataset)
+    row = TASKS[task]
+    window_s = row.settings.get("window_s") if window_s is None and row.continuous else window_s
     with _bar("reading", len(dataset.sessions)) as show:
-        return check_dataset(dataset, show)
+        return check_dataset(dataset, show, window_s)
 
 
 def _print_problems(problems: Sequence[Problem]) -> None:
@@ -81,6 +88,8 @@ def _download(args: argparse.Namespace) -> int:
         raise UsageError(f"A download needs one NAME, as in 'data download chb-mit'. Names: {', '.join(SOURCES)}.")
     if args.data is None:
         raise UsageError("A download needs a folder, got none. Pass --data DIR.")
+    if args.window_s is not None:
+        raise UsageError("A download needs no --window-s, got one. It belongs to a check.")
     with _downloads() as show:
         done = download(args.name, args.data, only=args.only, url=args.url, on_progress=show)
     print(

@@ -18,6 +18,8 @@ from offline.seizure_events import Span
 
 CLASSES = ("background", "seizure")
 BACKGROUND, SEIZURE = 0, 1
+ENDING_S = 2.0
+"""A window is of a seizure if it ends in it and so much of its end, or all of a shorter seizure, lies there."""
 END_SLACK_S = 1.0
 """Times in lists are rounded to seconds: a seizure may end so long after its recording; what is beyond is cut."""
 
@@ -112,6 +114,7 @@ def seizure_stretches(seizures: Sequence[Span], n_samples: int, sfreq: float, na
     Returns
     -------
     stretches : tuple of Stretch
+        Windows of background lie inside its stretches; those of a seizure may begin before it, see `ENDING_S`.
 
     Raises
     ------
@@ -134,7 +137,7 @@ def seizure_stretches(seizures: Sequence[Span], n_samples: int, sfreq: float, na
             stretches.append(Stretch(at, start, BACKGROUND))
         if stretches and stretches[-1].label == SEIZURE:
             start = stretches.pop().start
-        stretches.append(Stretch(start, stop, SEIZURE))
+        stretches.append(Stretch(start, stop, SEIZURE, ending=round(ENDING_S * sfreq)))
         at = stop
     if at < n_samples:
         stretches.append(Stretch(at, n_samples, BACKGROUND))

@@ -40,6 +40,9 @@ class Stretch:
         Votes of the experts for each class; None if there is a label only.
     context : int, default=0
         A window that is longer than the stretch may reach so many samples beyond each of its ends.
+    ending : int or None, default=None
+        A window may begin before the stretch, at the recording's first sample at the earliest, if it ends in the
+        stretch and so many samples at its end lie there; of a shorter stretch, all of it. None: it lies inside.
     """
 
     start: int
@@ -47,13 +50,17 @@ class Stretch:
     label: int
     votes: tuple[float, ...] | None = None
     context: int = 0
+    ending: int | None = None
 
     def starts(self, n_window: int) -> tuple[int, int]:
         """Return the first and the last sample at which a window of `n_window` samples may start.
 
-        A window lies inside the stretch. One that is longer contains it and stays inside its context; if no such window
-        exists, the last start is before the first.
+        A window lies inside the stretch, or, with `ending`, ends in it. One that is longer contains it and stays inside
+        its context; if no such window exists, the last start is before the first.
         """
+        if self.ending is not None:
+            least = min(self.ending, self.stop - self.start)
+            return max(self.start + least - n_window, 0), self.stop - n_window
         if n_window <= self.stop - self.start:
             return self.start, self.stop - n_window
         first = max(self.start - self.context, self.stop - n_window)
@@ -136,12 +143,15 @@ class Dataset:
         Usable sessions, by name.
     problems : tuple of Problem, default=()
         Files that were left out, with the reason.
+    too_short : tuple of Session, default=()
+        Stretches that were left out since no window fits there, as sessions that hold nothing else.
     """
 
     task: str
     classes: tuple[str, ...]
     sessions: tuple[Session, ...]
     problems: tuple[Problem, ...] = ()
+    too_short: tuple[Session, ...] = ()
 
     @property
     def subjects(self) -> tuple[str, ...]:

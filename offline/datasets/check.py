@@ -9,10 +9,11 @@ from pathlib import Path
 
 import numpy as np
 
-from bci.errors import BciError
+from bci.errors import BciError, UsageError
 from bci.texts import printable
 from offline.datasets.base import UNKNOWN, Dataset, Problem, Session
 from offline.datasets.examples import Examples
+from offline.short_stretches import short_lines, without_short
 
 _LISTED = 64
 """Sessions of larger archives are not listed one by one."""
@@ -51,7 +52,9 @@ def readable(dataset: Dataset, on_session: Callable[[int], None] | None = None) 
     return _kept(dataset, lambda session: session.sha256, on_session)
 
 
-def check_dataset(dataset: Dataset, on_session: Callable[[int], None] | None = None) -> Report:
+def check_dataset(
+    dataset: Dataset, on_session: Callable[[int], None] | None = None, window_s: float | None = None
+) -> Report:
     """Read a whole archive and say what is in it.
 
     Parameters
@@ -60,6 +63,8 @@ def check_dataset(dataset: Dataset, on_session: Callable[[int], None] | None = N
         As it was opened.
     on_session : callable or None, default=None
         Called with the number of sessions done after each.
+    window_s : float or None, default=None
+        Length of the windows that are to be learnt from: how many stretches are too short for one is told.
 
     Returns
     -------
@@ -78,7 +83,8 @@ def check_dataset(dataset: Dataset, on_session: Callable[[int], None] | None = N
     of_one, of_several = _twice(hashes)
     shared = [Problem(_path(left, names[0]), _shared(names, subjects)) for names, subjects in of_several]
     twice = [f"the same samples twice, of one subject: {', '.join(names)}" for names in of_one]
-    return Report((*_lines(left, n_invalid), *map(printable_line, twice)), (*left.problems, *shared))
+    short = [] if window_s is None else _short(left, window_s)
+    return Report((*_lines(left, n_invalid), *map(printable_line, [*short, *twice])), (*left.problems, *shared))
 
 
 def describe(dataset: Dataset) -> Report:
@@ -245,6 +251,13 @@ def _parts(sessions: Sequence[Session]) -> list[str]:
         f"{len({s.subject for s in sessions if s.part == part})} subjects"
         for part in parts
     ]
+
+
+def _short(dataset: Dataset, window_s: float) -> list[str]:
+    try:
+        return short_lines(without_short(dataset, window_s), window_s)
+    except UsageError as error:  # nothing is wrong with the archive
+        return [str(error)]
 
 
 def _session_line(session: Session, classes: Sequence[str], n_invalid: int) -> str:

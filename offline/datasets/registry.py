@@ -38,6 +38,8 @@ class Task:
         Settings of a run where the user gives none, in place of those of `offline.config.TrainConfig`.
     streams : bool, default=True
         Whether a live stream can carry what is learnt from; models of a task that none can have no bundle.
+    continuous : bool, default=False
+        Whether stretches are annotations of long recordings, so that those too short for a window are left out.
     unchecked : tuple of str, default=()
         Leaks that cannot be looked for, for want of what the archive does not hold.
     """
@@ -49,13 +51,17 @@ class Task:
     options: Mapping[str, str] = field(default_factory=dict)
     settings: Mapping[str, Any] = field(default_factory=dict)
     streams: bool = True
+    continuous: bool = False
     unchecked: tuple[str, ...] = ()
 
 
-_BANANA = {"montage": "banana"}
-# one decision a second on 10 s; half-minute pieces, so that an hour is more than one example of background
-_LONG = {"window_s": 10.0, "hop_s": 1.0, "piece_s": 30.0, "split": "k-fold"}
-_PARTS = {**_LONG, "split": "archive"}
+# one decision a second on 10 s; half-minute pieces: an hour is more than one example of background
+_LONG: dict[str, Any] = {
+    "settings": {"window_s": 10.0, "hop_s": 1.0, "piece_s": 30.0, "split": "k-fold"},
+    "continuous": True,
+}
+_PARTS: dict[str, Any] = {**_LONG, "settings": {**_LONG["settings"], "split": "archive"}}
+_BANANA: dict[str, Any] = {"options": {"montage": "banana"}}
 TASKS: dict[str, Task] = {
     "ssvep": Task(
         "offline.datasets.ssvep", "which of three flickering lights a person looks at, or none (13, 21, 17 Hz)"
@@ -78,15 +84,13 @@ TASKS: dict[str, Task] = {
         settings={"window_s": 20.0, "split": "k-fold"},
         unchecked=("whether a patient is there under two names",),
     ),
-    "chb-mit": Task("offline.datasets.chbmit", "seizures of children (CHB-MIT), double banana", settings=_LONG),
-    "siena": Task("offline.datasets.siena", "seizures of adults (Siena), average reference", settings=_LONG),
-    "siena-banana": Task("offline.datasets.siena", "the same, double banana", options=_BANANA, settings=_LONG),
-    "tusz": Task("offline.datasets.tusz", "seizures in clinical EEG (TUSZ), average reference", settings=_PARTS),
-    "tusz-banana": Task("offline.datasets.tusz", "the same, double banana", options=_BANANA, settings=_PARTS),
-    "bids-eeg": Task(
-        "offline.datasets.bids_eeg", "seizures in any BIDS-EEG archive, average reference", settings=_LONG
-    ),
-    "bids-eeg-banana": Task("offline.datasets.bids_eeg", "the same, double banana", options=_BANANA, settings=_LONG),
+    "chb-mit": Task("offline.datasets.chbmit", "seizures of children (CHB-MIT), double banana", **_LONG),
+    "siena": Task("offline.datasets.siena", "seizures of adults (Siena), average reference", **_LONG),
+    "siena-banana": Task("offline.datasets.siena", "the same, double banana", **_BANANA, **_LONG),
+    "tusz": Task("offline.datasets.tusz", "seizures in clinical EEG (TUSZ), average reference", **_PARTS),
+    "tusz-banana": Task("offline.datasets.tusz", "the same, double banana", **_BANANA, **_PARTS),
+    "bids-eeg": Task("offline.datasets.bids_eeg", "seizures in any BIDS-EEG archive, average reference", **_LONG),
+    "bids-eeg-banana": Task("offline.datasets.bids_eeg", "the same, double banana", **_BANANA, **_LONG),
 }
 """Fixed table: a file can name a row of it, never a module."""
 EXAMPLES: dict[str, Task] = {

@@ -15,7 +15,7 @@ from bci.seizure_table import read_table
 from offline.config import read_config
 from tests.offline.datasets.layouts import write_bids, write_chbmit
 
-EVENTS = "12.0\t12.0\tsz_foc\tn/a\tn/a\t2020-01-01 12:00:00\t40.0\n30.0\t4.0\tsz_foc\tn/a\tn/a\tn/a\t40.0\n"
+EVENTS = "0.0\t2.0\tsz_foc\tn/a\tn/a\tn/a\t40.0\n12.0\t12.0\tsz_foc\tn/a\tn/a\t2020-01-01 12:00:00\t40.0\n30.0\t4.0\tsz_foc\tn/a\tn/a\tn/a\t40.0\n"
 SEIZURES = [(12, 24), (30, 34)]
 SHORT = ("--window-s", "4", "--piece-s", "5", "--n-folds", "3", "--epochs", "1", "--batch-size", "8")
 
@@ -46,6 +46,10 @@ def test_a_corpus_becomes_a_bundle_that_decodes_its_files(tmp_path, monkeypatch,
     assert decision["alarm"]["label"] == "seizure"
     metrics = json.loads(Path("out/metrics.json").read_text())
     assert len(metrics["data"]["subjects"]) == 3
+    short = metrics["data"]["too_short"]
+    assert {name: (part["n"], part["seconds"]) for name, part in short.items()} == (
+        {} if task == "chb-mit" else {"seizure": (3, 6.0)}
+    )
     assert metrics["events"]["n_seizures"] == 3, "seizures that are less than 90 s apart are one event"
     signal = load_bundle(Path("out/bundle")).pipeline.signal
     assert (signal.sfreq, signal.n_channels) == (256.0, 18 if task == "chb-mit" else 19)

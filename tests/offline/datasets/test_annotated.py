@@ -23,9 +23,9 @@ BACKGROUND = "TERM,0.0,20.0,bckg,1.0\n"
 def test_a_recording_is_background_and_seizure_in_turn():
     assert seizure_stretches([Span(30, 40.5), Span(10, 20)], 1000, 10, "x") == (
         Stretch(0, 100, 0),
-        Stretch(100, 200, 1),
+        Stretch(100, 200, 1, ending=20),
         Stretch(200, 300, 0),
-        Stretch(300, 405, 1),
+        Stretch(300, 405, 1, ending=20),
         Stretch(405, 1000, 0),
     )
     assert seizure_stretches([], 1000, 10, "x") == (Stretch(0, 1000, 0),)
@@ -33,7 +33,7 @@ def test_a_recording_is_background_and_seizure_in_turn():
 
 @pytest.mark.parametrize("spans", [[(0, 30), (10, 20), (30, 100.5)], [(0, 50), (50, 100)], [(0, 100), (20, 20)]])
 def test_seizures_that_touch_or_overlap_are_one(spans):
-    assert seizure_stretches([Span(*s) for s in spans], 1000, 10, "x") == (Stretch(0, 1000, 1),)
+    assert seizure_stretches([Span(*s) for s in spans], 1000, 10, "x") == (Stretch(0, 1000, 1, ending=20),)
 
 
 @pytest.mark.parametrize("span", [(90, 102), (100, 101), (120, 130)])
