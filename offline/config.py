@@ -57,7 +57,7 @@ class TrainConfig:
         Train without the files that cannot be used, instead of refusing.
     split : {"leave-one-out", "k-fold", "temporal", "archive"}, default="leave-one-out"
         Who is scored: one subject after the other, a fold of subjects after the other, each subject's later
-        stretches after training on its earlier ones, or one fold of the archive's authors after the other.
+        stretches after training on its earlier ones, or as the archive's authors split its subjects.
     n_folds : int, default=5
         Folds of ``k-fold``, and of each subject in ``temporal``.
     classes : tuple of str or None, default=None

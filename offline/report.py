@@ -58,7 +58,7 @@ def report_html(metrics: Mapping[str, Any], results: Sequence[FoldResult]) -> st
 def split_text(settings: Mapping[str, Any]) -> str:
     """Return who is scored, in words, from the settings of a run."""
     if settings["split"] == "archive":
-        return "the archive's own folds of subjects"
+        return "the archive's own split of subjects"
     if settings["split"] == "k-fold":
         return f"{settings['n_folds']} folds of subjects"
     return "leave one subject out" if settings["split"] == "leave-one-out" else "each subject's later stretches"

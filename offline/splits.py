@@ -13,6 +13,8 @@ from bci.errors import SpecError
 from offline.datasets.base import Dataset, Session
 from offline.temporal import TemporalSplit, part_of
 
+SIDES = ("train", "dev", "eval")
+"""Parts of an archive that say what each is for: to learn from, to stop by, and to score once."""
 LONGEST_NAME = 80
 """Letters of a split's name, which names files."""
 
@@ -108,7 +110,10 @@ def k_fold(labels: Mapping[str, int], n_folds: int, seed: int) -> tuple[Split, .
 
 
 def archive_folds(dataset: Dataset) -> tuple[Split, ...]:
-    """Return one split per part of an archive: it is the test side, the next part stops the training.
+    """Return the split of an archive's authors: of ``train``, ``dev`` and ``eval`` one, of folds one each.
+
+    Parts with the names of `SIDES` are learnt from, stop the training and are scored, once. Of others, each is the test
+    side of one split, and the next one stops the training.
 
     Parameters
     ----------
@@ -119,16 +124,21 @@ def archive_folds(dataset: Dataset) -> tuple[Split, ...]:
     Returns
     -------
     splits : tuple of Split
-        As many as parts, in the order of their names and numbers.
+        One, or as many as parts, in the order of their names and numbers.
 
     Raises
     ------
     SpecError
-        If there are fewer than three parts, or a person is in two.
+        If there are fewer than three parts, some of `SIDES` but not just those, or a person is in two.
     """
     parts: dict[str, set[str]] = {}
     for session in dataset.sessions:
         parts.setdefault(session.part, set()).add(session.subject)
+    if parts.keys() & set(SIDES) and parts.keys() != set(SIDES):
+        raise SpecError(
+            f"The archive's own split needs the parts {', '.join(SIDES)}, {dataset.task} has "
+            f"{', '.join(sorted(parts))}. Add the others, or use --split k-fold."
+        )
     if "" in parts or len(parts) < 3:
         raise SpecError(
             f"Folds of an archive need at least 3 parts (one is scored, one stops the training), {dataset.task} has "
@@ -142,6 +152,9 @@ def archive_folds(dataset: Dataset) -> tuple[Split, ...]:
                 f"Folds of an archive need each subject in one part, {subject} is in {', '.join(found)}. Use "
                 "--split k-fold, which deals subjects anew."
             )
+    if set(names) == set(SIDES):
+        train, stopping, scored = (tuple(sorted(parts[name])) for name in SIDES)
+        return (Split(train, stopping, scored),)
     folds = [tuple(sorted(parts[name])) for name in names]
     return tuple(_fold(folds, i) for i in range(len(folds)))
 

@@ -42,7 +42,7 @@ def add_settings(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--split",
         choices=get_args(SplitName),
-        help="who is scored: each subject, folds of them, each one's future, or the archive's own folds",
+        help="who is scored: each subject, folds of them, each one's future, or the archive's own split",
     )
     parser.add_argument("--n-folds", type=int, metavar="N", help="folds of k-fold and temporal splits (default 5)")
     parser.add_argument("--classes", nargs="+", metavar="NAME=A+B", help="other classes, made of those of the task")

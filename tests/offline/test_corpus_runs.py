@@ -13,9 +13,9 @@ from apps.train import main
 from bci.bundle import load_bundle
 from bci.seizure_table import read_table
 from offline.config import read_config
-from tests.offline.datasets.layouts import write_bids, write_chbmit
+from tests.offline.datasets.layouts import write_bids, write_chbmit, write_tusz
 
-EVENTS = "0.0\t2.0\tsz_foc\tn/a\tn/a\tn/a\t40.0\n12.0\t12.0\tsz_foc\tn/a\tn/a\t2020-01-01 12:00:00\t40.0\n30.0\t4.0\tsz_foc\tn/a\tn/a\tn/a\t40.0\n"
+EVENTS = "".join(f"{at}\t{s}\tsz_foc\tn/a\tn/a\tn/a\t40.0\n" for at, s in ((0.0, 2.0), (12.0, 12.0), (30.0, 4.0)))
 SEIZURES = [(12, 24), (30, 34)]
 SHORT = ("--window-s", "4", "--piece-s", "5", "--n-folds", "3", "--epochs", "1", "--batch-size", "8")
 
@@ -67,3 +67,32 @@ def test_a_corpus_has_settings_of_its_own():
     for task, split in (("chb-mit", "k-fold"), ("siena-banana", "k-fold"), ("tusz", "archive")):
         config = read_config(None, {"task": task, "model": "mel_cnn", "out": "out", "data": "data"})
         assert (config.window_s, config.hop_s, config.piece_s, config.split) == (10.0, 1.0, 30.0, split)
+
+
+def test_the_parts_of_tusz_are_used_as_its_authors_meant_them(tmp_path, monkeypatch, capsys):
+    """Learnt on train, stopped and the alarm chosen on dev, eval scored once: nobody is scored in turn."""
+    monkeypatch.chdir(tmp_path)
+    people = {"train": "aaaaaaaa aaaaaaab", "dev": "aaaaaaac", "eval": "aaaaaaad aaaaaaae"}
+    for part, names in people.items():
+        for name in names.split():
+            write_tusz(tmp_path / "data", part, name, "TERM,6.0,14.0,seiz,1\n")
+    words = ["--task", "tusz", "--data", "data", "--model", "mel_cnn", "--alarm-class", "seizure", *SHORT[:4]]
+    assert main(["run", *words, *SHORT[6:], "--out", "out"]) == 0
+    assert "accuracy, the archive's own split of subjects: " in capsys.readouterr().out
+    metrics = json.loads(Path("out/metrics.json").read_text())
+    (fold,) = metrics["folds"]
+    assert {"train": fold["train"], "dev": fold["validation"], "eval": fold["test"]} == {
+        part: names.split() for part, names in people.items()
+    }
+    assert [person["subject"] for person in metrics["scores"]["subjects"]] == people["eval"].split()
+    assert metrics["events"]["n_seizures"] == 2
+    assert len(list(Path("out/folds").glob("*.alarm.safetensors"))) == 1
+
+
+def test_parts_that_are_not_all_there_are_no_split(tmp_path, capsys):
+    for part, name in (("train", "aaaaaaaa"), ("train", "aaaaaaab"), ("eval", "aaaaaaac")):
+        write_tusz(tmp_path / "data", part, name, "TERM,6.0,14.0,seiz,1\n")
+    words = ["run", "--task", "tusz", "--data", str(tmp_path / "data"), "--model", "mel_cnn", *SHORT[:4], "--out"]
+    assert main([*words, str(tmp_path / "out")]) == 2
+    assert "needs the parts train, dev, eval, tusz has eval, train. Add the others, or use" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()

@@ -66,7 +66,7 @@ def test_an_image_is_a_session_of_columns(images):
 def test_a_run_scores_each_fold_of_the_archive(images, capsys):
     assert run("--model", "mel_cnn", "--epochs", "2") == 0
     said = capsys.readouterr().out
-    assert "accuracy, the archive's own folds of subjects: " in said
+    assert "accuracy, the archive's own split of subjects: " in said
     assert "not checked: whether two folds show the same seconds of a recording" in said
     assert "bundle: " not in said
     assert not Path("out/bundle").exists()

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from apps.train import main
 from bci.chunk import Signal
-from bci.errors import UsageError
+from bci.errors import SpecError, UsageError
 from bci.pipeline import PipelineSpec, Window
 from bci.stages.logmel import LogMel
 from bci.stages.resample import Resample
@@ -109,6 +109,16 @@ def test_what_is_kept_has_room_whatever_the_pipeline(name):
         start, length = rng.uniform(0, 20), rng.uniform(0.01, 12)
         dataset = archive(seconds(start, start + length, int(rng.integers(2))), seconds(40, 60, 0), seconds(40, 60, 1))
         require_windows(spec, without_short(dataset, 8.0).sessions)
+
+
+def test_a_message_has_the_seconds_of_the_user():
+    """Not those of the columns, of which each sees 2 s."""
+    spec = PipelineSpec(SIGNAL, STAGES["mel"], Window(6.25, 0.25))
+    short = [recording(Stretch(256, 512, 0))]
+    with pytest.raises(SpecError, match=r"window of 8\.1 s must fit .*, a has one of 1 s, from 1 s on\. Use a shorter"):
+        require_windows(spec, short, 8.1)
+    with pytest.raises(SpecError, match=r"A window of 8 s must fit into every labelled stretch"):
+        session_windows(spec.build(), short[0])
 
 
 def test_a_class_without_room_is_refused():
