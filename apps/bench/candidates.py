@@ -22,9 +22,18 @@ if TYPE_CHECKING:
 
 Call = Callable[[np.ndarray], np.ndarray]
 
+OPENVINO = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_NUM_THREADS": 1, "INFERENCE_PRECISION_HINT": "f32"}
+HALVES = ("bf16", "f16")
+
 
 def openvino(net: nn.Module, example: np.ndarray) -> Call:
-    """Return OpenVINO's latency mode, one thread, told to compute in fp32."""
+    """Return OpenVINO's latency mode, one thread, told to compute in fp32.
+
+    Raises
+    ------
+    EngineError
+        If it is missing, or computes in another precision: unasked it takes bf16 where the processor has it.
+    """
     import torch
 
     try:
@@ -32,10 +41,20 @@ def openvino(net: nn.Module, example: np.ndarray) -> Call:
     except ImportError as error:
         raise EngineError("openvino needs the package: pip install openvino.") from error
     model = ov.convert_model(net, example_input=torch.from_numpy(example), input=[(-1, *example.shape[1:])])
-    settings = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_NUM_THREADS": 1, "INFERENCE_PRECISION_HINT": "f32"}
-    compiled = ov.Core().compile_model(model, "CPU", settings)
+    compiled = ov.Core().compile_model(model, "CPU", OPENVINO)
+    _require_fp32(compiled)
     request = compiled.create_infer_request()
     return lambda batch: request.infer([batch])[0]
+
+
+def _require_fp32(compiled: Any) -> None:
+    """Read the precision of every layer back from what OpenVINO compiled."""
+    layers = [op.get_rt_info() for op in compiled.get_runtime_model().get_ops()]
+    found = [str(layer["runtimePrecision"].astype(str)) for layer in layers if "runtimePrecision" in layer]
+    halves = [name for name in found if name in HALVES]
+    if halves or "f32" not in found:
+        what = f"{len(halves)} of {len(found)} in {', '.join(sorted(set(halves)))}" if halves else "none in f32"
+        raise EngineError(f"openvino must compute all layers in f32, it computes {what}. Its time would say nothing.")
 
 
 def inductor(net: nn.Module, example: np.ndarray) -> Call:

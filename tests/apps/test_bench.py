@@ -13,14 +13,14 @@ import numpy as np
 import pytest
 import torch
 
-from apps.bench import candidates, engines, gpu, networks, stages, training, translator, workload
+from apps.bench import engines, gpu, networks, stages, training, translator, workload
 from apps.bench.mne_lsl_filter import mne_lsl_filter
 from apps.bench.timing import in_turn
 from apps.cli import main
 from apps.commands.bench import BENCHES
 from bci.chunk import Signal
 from bci.engines.catalog import EAGER
-from bci.errors import EngineError, UsageError
+from bci.errors import UsageError
 from bci.stages.registry import STAGES
 from models import registry
 from offline.training_settings import LoopSettings
@@ -157,30 +157,6 @@ def test_a_network_that_does_not_fit_is_refused():
         networks.network("mel_tcn", n_times=3)
     with pytest.raises(UsageError, match=r"--models takes names of the registry \(.*\), got 'abacus'"):
         networks.network("abacus")
-
-
-def test_a_candidate_is_compared_with_eager():
-    net = networks.network()
-    example = networks.windows(net.input_shape, 2)
-    call, facts = candidates.build(
-        lambda net, example: lambda batch: net(torch.from_numpy(batch)).detach().numpy(), net, example, (1, 2)
-    )
-    assert facts["parity"] < 1e-6
-    assert call(example).shape == (2, 2)
-
-
-def test_a_candidate_that_is_missing_or_fails_says_so(monkeypatch):
-    net = networks.network()
-    example = networks.windows(net.input_shape, 1)
-    monkeypatch.setitem(sys.modules, "openvino", None)
-    with pytest.raises(EngineError, match="openvino needs the package: pip install openvino"):
-        candidates.openvino(net, example)
-
-    def broken(net, example):
-        raise RuntimeError("no compiler\nat all")
-
-    with pytest.raises(EngineError, match="It cannot compile the network: no compiler"):
-        candidates.build(broken, net, example, (1,))
 
 
 def test_a_graph_is_replayed_beside_its_engine(monkeypatch):
