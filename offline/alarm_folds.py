@@ -62,8 +62,18 @@ class AlarmFolds:
                 "Change --alarm-class."
             )
 
-    def keep(self, split: Split | TemporalSplit, fitted: Fitted) -> None:
-        """Choose the alarm of a fold on the people who stopped its training, and write what it gives on the others.
+    def keep(self, split: Split | TemporalSplit, fitted: Fitted, inner: Sequence[Path] = ()) -> None:
+        """Choose the alarm of a fold without the people it scores, and write what it gives on those.
+
+        Parameters
+        ----------
+        split : Split or TemporalSplit
+            The fold.
+        fitted : Fitted
+            Its model.
+        inner : sequence of Path, default=()
+            Files of `keep_inner`: the alarm is chosen on the people whom the inner folds scored, each by a model that
+            had not met them. Without any, on the people who stopped the training.
 
         Raises
         ------
@@ -73,15 +83,19 @@ class AlarmFolds:
         if self._label is None:
             return
         _, stopping, scored = sides(self._dataset, split)
-        inner = [self._track(fitted, session) for session in stopping]
-        decision = choose_alarm(inner, self._dataset.classes, self._hop_s, fitted.temperature, self._label)
+        if inner:
+            met = [track for path in inner for track in _read_tracks(path)[0]]
+        else:
+            met = [self._track(fitted, session) for session in stopping]
+        decision = choose_alarm(met, self._dataset.classes, self._hop_s, fitted.temperature, self._label)
         outer = [self._track(fitted, session) for session in scored]
-        tensors = {}
-        for i, track in enumerate(outer):
-            for name in ("logits", "times_s", "settled"):
-                tensors[f"{i}/{name}"] = torch.from_numpy(np.ascontiguousarray(getattr(track, name)))
-        tracks = [{"seizures": [asdict(s) for s in t.seizures], "duration_s": t.duration_s} for t in outer]
-        save_checkpoint(self._file(split), tensors, {"decision": json.loads(decision.to_json()), "tracks": tracks})
+        _write_tracks(alarm_file(self._folder, split), outer, decision)
+
+    def keep_inner(self, folder: Path, split: Split | TemporalSplit, fitted: Fitted) -> None:
+        """Write what the model of an inner fold gives on the people it scores, for `keep`."""
+        if self._label is None:
+            return
+        _write_tracks(alarm_file(folder, split), [self._track(fitted, s) for s in sides(self._dataset, split)[2]])
 
     def final(
         self, splits: Sequence[Split | TemporalSplit], temperature: float
@@ -129,28 +143,45 @@ class AlarmFolds:
         }
 
     def _read(self, split: Split | TemporalSplit) -> tuple[DecisionSpec, list[Track]]:
-        tensors, kept = load_checkpoint(self._file(split))
+        tracks, kept = _read_tracks(alarm_file(self._folder, split))
         decision: DecisionSpec = record_from_dict(DecisionSpec, kept["decision"], "decision")
-        tracks = [
-            Track(
-                tensors[f"{i}/logits"].numpy(),
-                tensors[f"{i}/times_s"].numpy(),
-                tensors[f"{i}/settled"].numpy(),
-                tuple(Span(**span) for span in track["seizures"]),
-                float(track["duration_s"]),
-            )
-            for i, track in enumerate(kept["tracks"])
-        ]
         return decision, tracks
-
-    def _file(self, split: Split | TemporalSplit) -> Path:
-        return self._folder / f"{split.name}.alarm.safetensors"
 
     def _track(self, fitted: Fitted, session: Session) -> Track:
         label = self._dataset.classes.index(str(self._label))
         sfreq = session.signal.sfreq
         events = tuple(Span(s.start / sfreq, s.stop / sfreq) for s in session.stretches if s.label == label)
         return session_track(fitted, session, events, self._cache)
+
+
+def alarm_file(folder: Path, split: Split | TemporalSplit) -> Path:
+    """Return where the tracks of a fold's scored people are kept."""
+    return folder / f"{split.name}.alarm.safetensors"
+
+
+def _write_tracks(path: Path, tracks: Sequence[Track], decision: DecisionSpec | None = None) -> None:
+    tensors = {}
+    for i, track in enumerate(tracks):
+        for name in ("logits", "times_s", "settled"):
+            tensors[f"{i}/{name}"] = torch.from_numpy(np.ascontiguousarray(getattr(track, name)))
+    events = [{"seizures": [asdict(s) for s in t.seizures], "duration_s": t.duration_s} for t in tracks]
+    chosen = None if decision is None else json.loads(decision.to_json())
+    save_checkpoint(path, tensors, {"decision": chosen, "tracks": events})
+
+
+def _read_tracks(path: Path) -> tuple[list[Track], dict[str, Any]]:
+    tensors, kept = load_checkpoint(path)
+    tracks = [
+        Track(
+            tensors[f"{i}/logits"].numpy(),
+            tensors[f"{i}/times_s"].numpy(),
+            tensors[f"{i}/settled"].numpy(),
+            tuple(Span(**span) for span in track["seizures"]),
+            float(track["duration_s"]),
+        )
+        for i, track in enumerate(kept["tracks"])
+    ]
+    return tracks, kept
 
 
 def session_track(

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from scipy.optimize import minimize_scalar
 from scipy.special import logsumexp
 
 from bci.errors import SpecError
+from offline.fold import FoldResult
 
 LOWEST, HIGHEST = 0.05, 20.0
 
@@ -46,3 +49,9 @@ def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
 
     found = minimize_scalar(loss, bounds=(np.log(LOWEST), np.log(HIGHEST)), method="bounded")
     return float(np.exp(found.x))
+
+
+def pooled_temperature(folds: Sequence[FoldResult]) -> float:
+    """Return the temperature of what several models gave for people whom they had not met."""
+    logits = np.concatenate([fold.logits for fold in folds])
+    return fit_temperature(logits, np.array([stretch.target for fold in folds for stretch in fold.scored]))

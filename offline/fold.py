@@ -57,7 +57,7 @@ class FoldResult:
     logits : tuple of tuple of float
         Output of the model for each test stretch.
     temperature : float
-        What divides the logits, from the people who stopped the training; 1 for a closed fit.
+        What divides the logits, from the people who stopped the training, or from inner folds; 1 for a closed fit.
     loss : float
         Mean loss of the test stretches that is minimised in training, without smoothing.
     n_incomplete : int

@@ -183,8 +183,8 @@ def split_from(record: Mapping[str, Any]) -> Split | TemporalSplit:
 def inner_splits(labels: Mapping[str, int], n_splits: int, seed: int) -> tuple[Split, ...]:
     """Return splits of the subjects that an outer split does not score, for choosing settings without it.
 
-    Each subject is scored once; a single split scores a third of them. Of two splits each scores one half, and the other
-    half learns and stops the training, 2 to 1.
+    Each subject is scored once; a single split scores a third of them. Of two splits each scores one half, and the
+    other half learns and stops the training, 2 to 1.
 
     Parameters
     ----------

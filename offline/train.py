@@ -11,13 +11,11 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-import numpy as np
-
 from bci.bundle import Bundle, load_bundle
 from bci.decision import DecisionSpec
 from bci.errors import UsageError
-from offline.alarm_folds import AlarmFolds
-from offline.calibrate import fit_temperature
+from offline.alarm_folds import AlarmFolds, alarm_file
+from offline.calibrate import pooled_temperature
 from offline.checkpoint import write_atomic
 from offline.config import TrainConfig, overridden
 from offline.datasets.base import Dataset, class_counts
@@ -47,7 +45,7 @@ from offline.short_stretches import counted, whole
 from offline.splits import Split
 from offline.temporal import TemporalSplit
 from offline.training_loop import Epoch
-from offline.tune import Workplace, choose, require_tunable
+from offline.tune import Chosen, OnFitted, Workplace, choose, require_tunable
 
 log = logging.getLogger(__name__)
 FINAL = "final"
@@ -179,26 +177,30 @@ class _Run:
         results: list[FoldResult] = []
         choices: list[dict[str, Any]] = []
         for split in self._wanted:
-            settings = self._config
-            if self._config.tune:
-                settings, choice = self._choose(split)
-                if self._place.helps:
-                    continue
-                choices.append(choice)
+            several = self._config.n_inner > 1
+            keep_inner = self._alarms.keep_inner if several else None
+            chosen = self._choose(split, keep_inner) if self._config.tune else None
+            if self._place.helps and chosen is not None:
+                continue
+            inner: list[Path] = []
+            if chosen is not None:
+                choices.append(chosen.record)
+                inner = [alarm_file(chosen.folder, one) for one in chosen.inner] if several else []
             results += cross_validate(
                 self._dataset,
                 [split],
                 self._plan,
-                settings,
+                self._config if chosen is None else chosen.settings,
                 self._place.folder / "folds",
                 self._on_epoch,
                 self._on_fold,
-                self._alarms.keep,
+                partial(self._alarms.keep, inner=inner),
+                None if chosen is None else chosen.temperature,
             )
         return tuple(results), choices
 
-    def _choose(self, split: Split | TemporalSplit) -> tuple[TrainConfig, dict[str, Any]]:
-        return choose(self._dataset, split, self._plan, self._config, self._place, self._progress)
+    def _choose(self, split: Split | TemporalSplit, on_fitted: OnFitted | None = None) -> Chosen:
+        return choose(self._dataset, split, self._plan, self._config, self._place, self._progress, on_fitted)
 
     def _reference(self) -> tuple[FoldResult, ...] | None:
         if self._strong is None:
@@ -215,7 +217,8 @@ class _Run:
 
     def _final(self, results: Sequence[FoldResult]) -> tuple[Fitted, dict[str, Any] | None]:
         everybody = Split(self._dataset.subjects, (), ())
-        settings, choice = self._choose(everybody) if self._config.tune else (self._config, None)
+        chosen = self._choose(everybody) if self._config.tune else None
+        settings, choice = (self._config, None) if chosen is None else (chosen.settings, chosen.record)
         fitted = fit_model(
             self._dataset,
             everybody,
@@ -230,10 +233,7 @@ class _Run:
 
     def _decision(self, results: Sequence[FoldResult]) -> tuple[DecisionSpec, dict[str, Any] | None]:
         """Return the final model's decision: its inner folds are the folds of the run."""
-        logits = np.concatenate([fold.logits for fold in results])
-        targets = np.array([stretch.target for fold in results for stretch in fold.scored])
-        temperature = round(fit_temperature(logits, targets), 3)
-        return self._alarms.final(self._splits, temperature)
+        return self._alarms.final(self._splits, round(pooled_temperature(results), 3))
 
     def _export(self, fitted: Fitted, decision: DecisionSpec, metrics: dict[str, Any]) -> None:
         export_bundle(

@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bci.errors import SpecError, UsageError
+from offline.calibrate import pooled_temperature
 from offline.checkpoint import write_atomic
 from offline.config import TrainConfig
 from offline.datasets.base import Dataset
 from offline.datasets.registry import row_of
-from offline.evaluate import cross_validate, loop_settings, resolve
+from offline.evaluate import Fitted, cross_validate, loop_settings, resolve
 from offline.fold import FoldResult
 from offline.identity import claim, sessions_sha256
 from offline.leaks import require_apart
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from optuna import Trial
 
 log = logging.getLogger(__name__)
+OnFitted = Callable[[Path, Split | TemporalSplit, Fitted], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +62,31 @@ class Workplace:
     storage: str | None = None
     folds: tuple[int, ...] | None = None
     helps: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """What the trials of a fold come to.
+
+    Parameters
+    ----------
+    settings : TrainConfig
+        With the values of the best trial.
+    record : dict
+        Name of the fold, values, inner score and trials, as JSON values; empty for a helping process.
+    inner : tuple of Split
+        The inner folds.
+    folder : Path
+        Where the best trial's inner folds are kept.
+    temperature : float or None
+        From what several inner folds of the best trial gave for the people whom they scored; None of a single one.
+    """
+
+    settings: TrainConfig
+    record: dict[str, Any]
+    inner: tuple[Split, ...]
+    folder: Path
+    temperature: float | None = None
 
 
 def tune(config: TrainConfig, place: Workplace, on_step: Callable[[Step], None] | None = None) -> dict[str, Any]:
@@ -100,12 +127,21 @@ def tune(config: TrainConfig, place: Workplace, on_step: Callable[[Step], None] 
     results: list[FoldResult] = []
     with torch_threads(config.threads):
         for split in wanted:
-            settings, choice = choose(dataset, split, plan, config, place, progress)
+            chosen = choose(dataset, split, plan, config, place, progress)
             if place.helps:
                 continue
-            listeners = _listeners(progress, f"{split.name}, chosen", units)
-            results += cross_validate(dataset, [split], plan, settings, place.folder / "folds", *listeners)
-            choices.append(choice)
+            on_epoch, on_fold = _listeners(progress, f"{split.name}, chosen", units)
+            results += cross_validate(
+                dataset,
+                [split],
+                plan,
+                chosen.settings,
+                place.folder / "folds",
+                on_epoch,
+                on_fold,
+                temperature=chosen.temperature,
+            )
+            choices.append(chosen.record)
     if place.helps or len(wanted) < len(splits):
         return {}
     tuned = {"model": config.model, "scores": summary(dataset, results, config.seed), "choices": choices}
@@ -144,7 +180,8 @@ def choose(
     config: TrainConfig,
     place: Workplace,
     progress: Progress,
-) -> tuple[TrainConfig, dict[str, Any]]:
+    on_fitted: OnFitted | None = None,
+) -> Chosen:
     """Return the settings that do best on inner folds of a split, and the trials.
 
     Parameters
@@ -159,20 +196,20 @@ def choose(
         Where the trials are kept.
     progress : Progress
         Is told of each epoch.
+    on_fitted : callable or None, default=None
+        Called with the folder of a trial, an inner fold and its model when it was trained.
 
     Returns
     -------
-    settings : TrainConfig
-        With the values of the best trial. Those of a helping process are as they were.
-    choice : dict
-        Name of the fold, values, inner score and trials, as JSON values.
+    chosen : Chosen
+        The settings of a helping process are as they were.
 
     Raises
     ------
     UsageError
         If there are too few people for the inner folds.
     """
-    from offline.trials import best, opened, run_trials  # Optuna: 1 s that other runs do not need
+    from offline.trials import RESUMES, best, opened, run_trials  # Optuna: 1 s that other runs do not need
 
     inner = inner_folds(dataset, split, config)
     varied = space(config, plan)
@@ -187,14 +224,14 @@ def choose(
         mine.append(trial.number)
         settings = drawn(config, {entry.name: entry.draw(trial) for entry in varied})
         label = f"without {split.name}, trial {trial.number + 1}"
-        return _score(dataset, inner, plan, settings, folder, trial, progress, label)
+        return _score(dataset, inner, plan, settings, folder, trial, progress, label, on_fitted)
 
     # every fold draws other trials, always the same
     seed = int.from_bytes(hashlib.sha256(f"{config.seed} {split.name}".encode()).digest()[:3], "big")
     run_trials(study, config.tune, objective, seed, wait=not place.helps)
     progress.over(f"without {split.name}", (config.tune - len(mine)) * len(inner) * units, 0)
     if place.helps:
-        return config, {}
+        return Chosen(config, {}, inner, folder)
     found = best(study)
     log.info("without %s: %s: %.3f", split.name, found.params, found.value)
     trials = [
@@ -203,7 +240,12 @@ def choose(
         if t.state.is_finished() and t.state.name != "FAIL"
     ]
     choice = {"fold": split.name, "values": found.params, "score": found.value, "tried": trials}
-    return drawn(config, found.params), choice
+    settings, here = drawn(config, found.params), folder / str(found.user_attrs.get(RESUMES, found.number))
+    if len(inner) == 1:
+        return Chosen(settings, choice, inner, here)
+    # they are there, unless the trial ran on a machine with another folder
+    scored = cross_validate(dataset, inner, plan, settings, here, on_fitted=_in(here, on_fitted))
+    return Chosen(settings, choice, inner, here, pooled_temperature(scored))
 
 
 def inner_folds(dataset: Dataset, split: Split | TemporalSplit, config: TrainConfig) -> tuple[Split, ...]:
@@ -237,6 +279,7 @@ def _score(
     trial: Trial,
     progress: Progress,
     label: str,
+    on_fitted: OnFitted | None,
 ) -> float:
     """Return the mean score of a trial over the inner folds, unless it is stopped for falling behind."""
     import optuna
@@ -263,7 +306,7 @@ def _score(
 
     for fold in inner:
         try:
-            (result,) = cross_validate(dataset, [fold], plan, settings, here, on_epoch, on_fold)
+            (result,) = cross_validate(dataset, [fold], plan, settings, here, on_epoch, on_fold, _in(here, on_fitted))
         except (optuna.TrialPruned, SpecError):
             progress.over(label, (len(inner) - len(scores)) * loop.epochs, used[0])
             for state in here.glob("*.safetensors"):
@@ -280,6 +323,10 @@ def fold_score(fold: FoldResult, monitor: str, n_classes: int) -> float:
     if monitor == "balanced_accuracy":
         return balanced_accuracy(confusion_matrix(np.array(fold.labels), np.array(fold.predicted), n_classes))
     return fold.accuracy
+
+
+def _in(folder: Path, on_fitted: OnFitted | None) -> Callable[[Split | TemporalSplit, Fitted], None] | None:
+    return None if on_fitted is None else partial(on_fitted, folder)
 
 
 def _listeners(

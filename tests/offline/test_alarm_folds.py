@@ -18,20 +18,25 @@ from bci.decoder import Decoder
 from bci.engines.eager_engine import EagerEngine
 from bci.errors import SpecError, UsageError
 from offline.alarm_folds import AlarmFolds, session_track
+from offline.calibrate import pooled_temperature
+from offline.checkpoint import load_checkpoint
 from offline.config import TrainConfig
 from offline.datasets.base import Dataset, Session, Stretch
 from offline.evaluate import Fitted
+from offline.fold import read_fold
 from offline.report_events import event_lines
 from offline.seizure_alarm import Track, choose_alarm
 from offline.seizure_events import Span
 from offline.splits import Split
 from offline.train import train
+from offline.tune import Workplace
 from tests.offline.toy_task import dataset, install
 
 CREATED = "2026-01-01T00:00:00+00:00"
 SFREQ = 32.0
 LENGTH_S = 600
 SEIZURES_S = ((150, 190), (420, 460))
+LOUD = tuple(Span(*seconds) for seconds in SEIZURES_S)
 
 
 def read(seed: int, start: int = 0, stop: int | None = None) -> np.ndarray:
@@ -108,6 +113,29 @@ def test_the_terminal_the_page_and_the_card_tell_of_events(run):
     assert all(f"- {line}" in (out / "bundle" / "card.md").read_text() for line in said)
 
 
+def test_a_tuned_fold_chooses_alarm_and_temperature_on_its_inner_folds(tmp_path, monkeypatch):
+    """Several inner folds score everybody whom the fold does not: more people than stop its training."""
+    install(monkeypatch)
+    patients = Dataset("toy", ("quiet", "loud"), tuple(patient(i) for i in range(5)))
+    monkeypatch.setattr("offline.prepare.load_dataset", lambda task, folder: patients)
+    settings, out = config(tmp_path, tune=1, n_inner=2, epochs=3, search=("dropout=0.1:0.4",)), tmp_path
+    train(settings, CREATED, place=Workplace(out, None, (0,)))
+    fold = read_fold(out / "folds" / "pat-0.json")
+    inner = [read_fold(path) for path in sorted((out / "inner" / "pat-0" / "0").glob("*.json"))]
+    assert sorted(name for one in inner for name in one.split.test) == ["pat-1", "pat-2", "pat-3", "pat-4"]
+    assert fold.temperature == pytest.approx(pooled_temperature(inner))
+    tensors = [load_checkpoint(path) for path in sorted((out / "inner" / "pat-0" / "0").glob("*.alarm.safetensors"))]
+    assert sum(len(record["tracks"]) for _, record in tensors) == 4
+    tracks = [
+        Track(*(kept[f"{i}/{name}"].numpy() for name in ("logits", "times_s", "settled")), LOUD, float(LENGTH_S))
+        for kept, record in tensors
+        for i in range(len(record["tracks"]))
+    ]
+    wanted = choose_alarm(tracks, patients.classes, settings.hop_s, fold.temperature, "loud")
+    chosen = load_checkpoint(out / "folds" / "pat-0.alarm.safetensors")[1]["decision"]
+    assert chosen == json.loads(wanted.to_json())
+
+
 def test_a_run_without_an_alarm_tells_of_none():
     assert event_lines(None) == []
 
@@ -117,10 +145,9 @@ def test_more_recordings_of_the_same_people_do_not_narrow_the_interval(tmp_path,
     people = [replace(patient(i), name=f"pat-{i}-{k}") for i in range(2) for k in range(12)]
     alarms = AlarmFolds(Dataset("toy", ("quiet", "loud"), tuple(people)), config(tmp_path), tmp_path)
     splits = [Split((f"pat-{1 - i}",), (), (f"pat-{i}",)) for i in range(2)]
-    seizures = tuple(Span(*seconds) for seconds in SEIZURES_S)
     times_s = np.arange(0.0, LENGTH_S)
-    loud = sum(((s.start_s <= times_s) & (times_s < s.stop_s)).astype(float) for s in seizures)
-    found = Track(np.stack([0 * loud, 8 * loud - 4], axis=1), times_s, times_s >= 0, seizures, float(LENGTH_S))
+    loud = sum(((s.start_s <= times_s) & (times_s < s.stop_s)).astype(float) for s in LOUD)
+    found = Track(np.stack([0 * loud, 8 * loud - 4], axis=1), times_s, times_s >= 0, LOUD, float(LENGTH_S))
     missed = replace(found, logits=np.full_like(found.logits, -4) * [0, 1])
     decision = choose_alarm([found], ("quiet", "loud"), 1.0)
     kept = {split.name: (decision, [track] * 12) for split, track in zip(splits, (found, missed), strict=True)}
