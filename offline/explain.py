@@ -117,7 +117,8 @@ def similarity(one: tuple[np.ndarray, ...], other: tuple[np.ndarray, ...]) -> fl
     Returns
     -------
     correlation : float or None
-        Over the windows in which neither is constant; None if there is none.
+        Over the windows in which neither is constant; None if there is none. Values that are 0 in both for every
+        window are left out: the structure does not read them, whatever the weights.
 
     References
     ----------
@@ -126,9 +127,10 @@ def similarity(one: tuple[np.ndarray, ...], other: tuple[np.ndarray, ...]) -> fl
     from scipy.stats import rankdata
 
     flat = [np.concatenate([part.reshape(len(part), -1) for part in parts], axis=1) for parts in (one, other)]
+    read = flat[0].any(axis=0) | flat[1].any(axis=0)
     values = []
-    for a, b in zip(*flat, strict=True):
-        if np.ptp(a) > 0 and np.ptp(b) > 0:
+    for a, b in zip(flat[0][:, read], flat[1][:, read], strict=True):
+        if read.any() and np.ptp(a) > 0 and np.ptp(b) > 0:
             values.append(float(np.corrcoef(rankdata(a), rankdata(b))[0, 1]))
     return float(np.mean(values)) if values else None
 

@@ -66,9 +66,9 @@ def draw_explanations(
         over = attribution.mean(axis=0) if attribution.ndim == 3 else attribution
         drawn = row[0].imshow(under, cmap="viridis", **_frame(view, len(under)))
         row[0].figure.colorbar(drawn, ax=row[0], label="mean input (dB)" if spectral else "mean input")
-        if spectral:
-            _outline(row[0], over, view)
+        outlined = spectral and _outline(row[0], over, view)
         _attribution(row[1], over, view)
+        row[1].set_title(f"attribution{', its largest tenth outlined' if outlined else ''}")
         for ax in row[:2]:
             _label(ax, view, channels, len(under), spectral)
         part = f", {view.name}" if view.name else ""
@@ -109,17 +109,19 @@ def _attribution(ax: Axes, image: np.ndarray, view: View) -> None:
     )
     beyond = {(False, False): "neither", (True, False): "max", (False, True): "min", (True, True): "both"}
     extend = beyond[bool(image.max() > most), bool(image.min() < -most)]
-    ax.figure.colorbar(drawn, ax=ax, label="attribution", extend=extend)
+    ax.figure.colorbar(drawn, ax=ax, extend=extend)
 
 
-def _outline(ax: Axes, image: np.ndarray, view: View) -> None:
-    """Draw a line over a spectrogram around the tenth of it in which a smoothed attribution is largest."""
+def _outline(ax: Axes, image: np.ndarray, view: View) -> bool:
+    """Draw a line over a spectrogram around the tenth of it in which a smoothed attribution is largest, if there is."""
     from scipy.ndimage import gaussian_filter
 
     size = gaussian_filter(np.abs(image).astype(np.float64), sigma=1.0)
     level = float(np.quantile(size, 1.0 - OUTLINED))
-    if min(size.shape) > 1 and size.min() < level < size.max():
+    tells = min(size.shape) > 1 and size.min() < level < size.max()
+    if tells:
         ax.contour(view.times_s, np.arange(len(size)), size, levels=[level], colors="white", linewidths=1.2)
+    return tells
 
 
 def _label(ax: Axes, view: View, channels: Sequence[str], n_rows: int, spectral: bool) -> None:

@@ -149,6 +149,15 @@ def test_a_constant_cannot_be_compared():
     assert similarity(half, ramp) == pytest.approx(1.0)
 
 
+def test_what_no_network_of_the_structure_reads_is_left_out():
+    """A picture that reads single pixels of large spectrograms: the others are 0 whatever the weights."""
+    rng = np.random.default_rng(0)
+    one, other = np.zeros((2, 5, 400)), np.zeros((2, 5, 400))
+    one[..., ::10], other[..., ::10] = rng.random((2, 2, 5, 40))
+    assert abs(similarity((one,), (other,))) < SAME
+    assert similarity((np.zeros((2, 5)),), (np.zeros((2, 5)),)) is None
+
+
 def test_what_does_not_fit_is_refused():
     with pytest.raises(UsageError, match=r"no method 'magic' of explanation\. Methods: integrated-gradients, saliency"):
         explain(Corner(), windows(), np.zeros(5, np.int64), "magic")
