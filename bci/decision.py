@@ -136,7 +136,14 @@ class Decision:
         """
         self._alarm.elapse(hops)
 
-    def step(self, logits: np.ndarray, quality: float, settled: bool, at_s: float | None = None) -> Verdict:
+    def step(
+        self,
+        logits: np.ndarray,
+        quality: float,
+        settled: bool,
+        at_s: float | None = None,
+        probabilities: np.ndarray | None = None,
+    ) -> Verdict:
         """Take the next prediction.
 
         Parameters
@@ -149,12 +156,15 @@ class Decision:
             Whether the pipeline had settled before the window began.
         at_s : float or None, default=None
             Where in the stream the window ends, in seconds from any origin; None is one hop after the last.
+        probabilities : ndarray of float64, shape (n_classes,), or None, default=None
+            Softmax of the logits with the temperature, if the engine has computed it already.
 
         Returns
         -------
         verdict : Verdict
         """
-        probabilities = softmax(logits, self.spec.temperature)
+        if probabilities is None:
+            probabilities = softmax(logits, self.spec.temperature)
         # NaN compares false: a network that overflowed must not reach the smoothing, where it would stay
         trusted = quality >= self.spec.min_quality and bool(np.isfinite(probabilities).all())
         if trusted and settled and self._watched is not None:

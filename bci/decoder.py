@@ -10,9 +10,9 @@ import numpy as np
 from bci.alarm import QUIET, AlarmFlags
 from bci.chunk import Chunk, Signal
 from bci.decision import Decision, DecisionSpec, State
-from bci.engines.base import Engine, StatefulEngine, WarmEngine
+from bci.engines.base import EndToEndEngine, Engine, StatefulEngine, WarmEngine
 from bci.errors import SpecError
-from bci.inference import inference
+from bci.inference import fitted, inference
 from bci.pipeline import Block, Pipeline, Window
 from bci.ring import Ring
 
@@ -94,6 +94,11 @@ class Decoder:
     timer : callable or None, default=None
         Clock for the ledgers, in seconds; the decoder has none of its own.
 
+    Attributes
+    ----------
+    pipeline : Pipeline
+        The one that runs: another than was given if the engine computes its last spectrum itself.
+
     Raises
     ------
     SpecError
@@ -107,12 +112,13 @@ class Decoder:
         decision: DecisionSpec,
         timer: Callable[[], float] | None = None,
     ) -> None:
-        self.pipeline = pipeline
+        self.pipeline = pipeline = fitted(pipeline, engine)
         self.engine = engine
         self.decision = Decision(decision, pipeline.spec.window.hop_s)
         self._timer = timer
         self._warm = engine.keep_warm if isinstance(engine, WarmEngine) else None
         self._inference = inference(pipeline, engine)
+        self._calibrated = isinstance(engine, EndToEndEngine) and engine.temperature == decision.temperature
         self._stored_s = 0.0  # spent on columns since the last prediction, or in this push
         self._seen = Ring((2,), pipeline.lead_frames + pipeline.window_frames)  # valid and all new samples of a column
         self._n_filters = 1 + n_plain_stages(pipeline)
@@ -230,14 +236,15 @@ class Decoder:
         tick = self._timer or _no_time
         n_frames = self.pipeline.window_frames
         start = tick()
-        logits = self._inference.logits()
+        logits, probabilities = self._inference.outcome()
         computed = tick()
         engine_s, self._stored_s = computed - start + self._stored_s, 0.0
         n_valid, n_seen = self._seen.newest(min(self._inference.n_pushed, self._seen.capacity)).sum(axis=-1)
         quality = float(n_valid / n_seen)
         settled = self._settled_from is not None and self._inference.n_pushed - n_frames >= self._settled_from
         last_sample = (self._first_sample or 0) + last_input
-        verdict = self.decision.step(logits, quality, settled, last_sample / self.signal_in.sfreq)
+        at_s = last_sample / self.signal_in.sfreq
+        verdict = self.decision.step(logits, quality, settled, at_s, probabilities if self._calibrated else None)
         stage_s = self.pipeline.stage_s
         self.n_predictions += 1
         return Prediction(

@@ -157,9 +157,16 @@ class _Lent(Decision):
     def restart(self) -> None:
         """Do nothing: the lender does."""
 
-    def step(self, logits: np.ndarray, quality: float, settled: bool, at_s: float | None = None) -> Verdict:
+    def step(
+        self,
+        logits: np.ndarray,
+        quality: float,
+        settled: bool,
+        at_s: float | None = None,
+        probabilities: np.ndarray | None = None,
+    ) -> Verdict:
         """Take the next prediction, calibrated with the temperature of the second model."""
-        return self._lender.step(np.asarray(logits) * self._scale, quality, settled, at_s)
+        return self._lender.step(np.asarray(logits) * self._scale, quality, settled, at_s, probabilities)
 
 
 def _grid(decoder: Decoder) -> tuple[int, int]:

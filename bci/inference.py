@@ -6,7 +6,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from bci.engines.base import Engine, StatefulEngine, TwoStepEngine
+from bci.engines.base import EndToEndEngine, Engine, RingEngine, StatefulEngine, TwoStepEngine
+from bci.frames import FrameStage, framed
 from bci.pipeline import Pipeline
 from bci.ring import Ring
 
@@ -40,8 +41,11 @@ class Inference(Protocol):
     def rehearse(self) -> None:
         """Run once through the next prediction with what is already here; nothing depends on it."""
 
-    def logits(self) -> np.ndarray:
-        """Return the logits (n_classes,) after the column that was due; the array may be used again."""
+    def outcome(self) -> tuple[np.ndarray, np.ndarray | None]:
+        """Return the logits (n_classes,) after the column that was due, and what the engine makes of them.
+
+        The second are probabilities, None if the engine gives none; the arrays may be used again.
+        """
         ...
 
 
@@ -99,11 +103,11 @@ class WindowInference:
         self._stage()
         self._infer()
 
-    def logits(self) -> np.ndarray:
+    def outcome(self) -> tuple[np.ndarray, None]:
         """Return the logits of the window that is complete."""
         self._stage()
         self.prepare()
-        return self._infer()
+        return self._infer(), None
 
     def _infer(self) -> np.ndarray:
         if self._steps is None or self._kept is None:
@@ -169,11 +173,100 @@ class StepInference:
         """Run the newest column through the network once more, and drop what comes out."""
         self._engine.step(self._column, self._state)
 
-    def logits(self) -> np.ndarray:
+    def outcome(self) -> tuple[np.ndarray, None]:
         """Return the logits after the last column."""
-        return self._logits[0]
+        return self._logits[0], None
+
+
+class EndToEndInference:
+    """Put columns, or the samples of frames, where the engine reads them; it makes logits and probabilities of them.
+
+    Parameters
+    ----------
+    pipeline : Pipeline
+        Gives the columns and the length of a window; see `fitted`.
+    engine : EndToEndEngine
+        Spectrum, network and softmax.
+    """
+
+    def __init__(self, pipeline: Pipeline, engine: EndToEndEngine) -> None:
+        last = pipeline.stages[-1] if pipeline.stages else None
+        self._frames = last if isinstance(last, FrameStage) else None
+        self.first_due = pipeline.window_frames
+        if self._frames is None:
+            shape = (*pipeline.signal_out.shape, pipeline.window_frames)
+        else:
+            shape = (*self._frames.signal_in.shape, self._frames.n_samples(pipeline.window_frames))
+        self._window = engine.ring(shape) if isinstance(engine, RingEngine) else _CopiedWindow(engine, shape)
+        self.n_pushed = 0
+        self.n_classes = int(self._window.outcome()[0].shape[-1])
+
+    def restart(self) -> None:
+        """Forget the stream."""
+        self.n_pushed = 0
+        self._window.clear()
+
+    def begin(self, due: int) -> None:
+        """Do nothing: every window is read whole."""
+
+    def push(self, columns: np.ndarray) -> None:
+        """Take the next columns."""
+        frames = self._frames
+        self._window.push(columns if frames is None else frames.new_samples(columns, self.n_pushed == 0))
+        self.n_pushed += columns.shape[-1]
+
+    def prepare(self) -> None:
+        """Do nothing: the engine has one step."""
+
+    def rehearse(self) -> None:
+        """Compute what is here, and drop what comes out."""
+        self._window.outcome()
+
+    def outcome(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return logits and probabilities of the window that is complete."""
+        return self._window.outcome()
+
+
+class _CopiedWindow:
+    """The newest window of one stream for an engine that several share, copied for each call."""
+
+    def __init__(self, engine: EndToEndEngine, shape: tuple[int, ...]) -> None:
+        self._engine = engine
+        self._ring = Ring(shape[:-1], shape[-1])
+        self._batch = np.zeros((1, *shape), dtype=np.float32)
+
+    @property
+    def n_pushed(self) -> int:
+        """Columns since it was made or cleared."""
+        return self._ring.n_pushed
+
+    def clear(self) -> None:
+        """Forget the stream."""
+        self._ring.clear()
+
+    def push(self, columns: np.ndarray) -> None:
+        """Append columns."""
+        self._ring.push(columns)
+
+    def outcome(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return logits and probabilities of the newest window."""
+        n = min(self._ring.n_pushed, self._ring.capacity)
+        self._batch[0, ..., self._ring.capacity - n :] = self._ring.newest(n)
+        logits, probabilities = self._engine.outcomes(self._batch)
+        return logits[0], probabilities[0]
+
+
+def fitted(pipeline: Pipeline, engine: Engine | StatefulEngine) -> Pipeline:
+    """Return `pipeline`, or one that leaves its last spectrum to an engine that computes it itself."""
+    if isinstance(engine, EndToEndEngine) and engine.takes_signal:
+        return framed(pipeline.spec).build()
+    return pipeline
 
 
 def inference(pipeline: Pipeline, engine: Engine | StatefulEngine) -> Inference:
     """Return how logits are got from an engine."""
-    return StepInference(pipeline, engine) if isinstance(engine, StatefulEngine) else WindowInference(pipeline, engine)
+    if isinstance(engine, StatefulEngine):
+        return StepInference(pipeline, engine)
+    return (
+        EndToEndInference(pipeline, engine) if isinstance(engine, EndToEndEngine) else WindowInference(pipeline, engine)
+    )

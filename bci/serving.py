@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
@@ -11,10 +11,13 @@ from numpy.lib.stride_tricks import sliding_window_view
 from bci.bundle import Bundle, find_bundle, load_bundle
 from bci.decoder import Decoder
 from bci.engines.base import Engine, StatefulEngine
+from bci.engines.ends import Ends
 from bci.engines.selection import EngineReport, build_engine
 from bci.errors import SchemaError
+from bci.frames import can_be_framed
 from bci.golden import GoldenReport, compare, require
-from bci.pipeline import Pipeline, window_starts
+from bci.pipeline import Pipeline, PipelineSpec, Window, window_starts
+from bci.stages.logmel import LogMel
 
 MAX_EXAMPLES = 8
 
@@ -41,7 +44,9 @@ class Served:
         return Decoder(self.bundle.pipeline.build(), self.engine, self.bundle.decision, timer)
 
 
-def serve(name: str, engine: str = "auto", precision: str = "fp32", remeasure: bool = False) -> Served:
+def serve(
+    name: str, engine: str = "auto", precision: str = "fp32", remeasure: bool = False, spectrum_inside: bool = True
+) -> Served:
     """Load a bundle, build the engine and replay the golden run.
 
     Parameters
@@ -52,6 +57,9 @@ def serve(name: str, engine: str = "auto", precision: str = "fp32", remeasure: b
         See `bci.engines.selection.build_engine`.
     remeasure : bool, default=False
         Likewise.
+    spectrum_inside : bool, default=True
+        Whether an engine on a GPU may take windows of the signal and compute a log-mel spectrum at the pipeline's end
+        itself; a recording is scored faster without, since windows share their frames.
 
     Returns
     -------
@@ -64,12 +72,14 @@ def serve(name: str, engine: str = "auto", precision: str = "fp32", remeasure: b
     EngineError
         If the engine cannot be built.
     """
-    served = examine(name, engine, precision, remeasure)
+    served = examine(name, engine, precision, remeasure, spectrum_inside)
     require(served.golden_report, served.bundle.name)
     return served
 
 
-def examine(name: str, engine: str = "auto", precision: str = "fp32", remeasure: bool = False) -> Served:
+def examine(
+    name: str, engine: str = "auto", precision: str = "fp32", remeasure: bool = False, spectrum_inside: bool = True
+) -> Served:
     """Do what `serve` does, but leave it to the caller to judge the golden run."""
     bundle = load_bundle(find_bundle(name))
     golden = bundle.golden()
@@ -83,10 +93,36 @@ def examine(name: str, engine: str = "auto", precision: str = "fp32", remeasure:
         built, report = build_stateful(engine, network, columns, bundle.engine_key, precision)
     else:
         examples = golden_windows(golden, pipeline, bundle.name)
+        inside = spectrum_inside and can_be_framed(bundle.pipeline)
+        ends = ends_of(bundle, golden, len(examples)) if inside else Ends(bundle.decision.temperature)
         built, report = build_engine(
-            engine, network, examples, bundle.engine_key, precision, pipeline.hop_frames, remeasure
+            engine, network, examples, bundle.engine_key, precision, pipeline.hop_frames, remeasure, ends
         )
     return Served(bundle, built, report, compare(golden, bundle.pipeline, bundle.decision, built))
+
+
+def ends_of(bundle: Bundle, golden: dict[str, np.ndarray], n_windows: int) -> Ends:
+    """Return softmax and log-mel spectrum at the pipeline's end, and the signals behind the first golden windows.
+
+    Raises
+    ------
+    SchemaError
+        If the pipeline has no log-mel spectrum at its end that an engine could compute.
+    """
+    from models.logmel import LogMelFrontEnd
+
+    spec = bundle.pipeline
+    last = spec.stages[-1] if can_be_framed(spec) else None
+    if not isinstance(last, LogMel):
+        raise SchemaError(f"{bundle.name}: an engine can compute a log-mel spectrum at the pipeline's end, got none.")
+    running = spec.build()
+    signal = running.stages[-1].signal_in
+    before = PipelineSpec(spec.signal, spec.stages[:-1], Window(1 / signal.sfreq, 1 / signal.sfreq)).build()
+    filtered = before.process(golden["input"]).data.astype(np.float32)
+    starts = running.hop_frames * last.hop_length * np.arange(n_windows)
+    n_samples = last.win_length + (running.window_frames - 1) * last.hop_length
+    signals = np.ascontiguousarray(windows_at(filtered, starts, n_samples))
+    return Ends(bundle.decision.temperature, LogMelFrontEnd(signal.sfreq, **asdict(last)), signals)
 
 
 def golden_windows(golden: dict[str, np.ndarray], pipeline: Pipeline, name: str) -> np.ndarray:

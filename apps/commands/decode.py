@@ -60,7 +60,9 @@ def run(args: argparse.Namespace) -> int:
         _check_output("table of events", args.events, args.file, args.overwrite)
     clock, alarm = (read_clock(args.config), read_alarm(args.config)) if args.config is not None else (None, {})
     recording = adapted(open_recording(args.file, unit=args.unit, picks=args.picks), args.model if args.adapt else None)
-    served = judged(serve(args.model, args.engine, args.precision, args.remeasure), args.quality, args.min_channels)
+    served = judged(
+        serve(args.model, args.engine, args.precision, args.remeasure, False), args.quality, args.min_channels
+    )
     served = with_alarm(served, alarm)
     bundle = served.bundle
     if args.events is not None:

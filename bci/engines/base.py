@@ -72,3 +72,44 @@ class WarmEngine(Engine, Protocol):
         least every 0.4 s while a stream is silent. No later result depends on it.
         """
         ...
+
+
+class NewestWindow(Protocol):
+    """Where one stream puts its columns, or samples, for an engine that reads them there."""
+
+    n_pushed: int
+    """Columns since it was made or cleared."""
+
+    def clear(self) -> None:
+        """Forget the stream."""
+
+    def push(self, columns: np.ndarray) -> None:
+        """Append columns, shape (*column_shape, n)."""
+
+    def outcome(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return logits, float32, and probabilities, float64 (n_classes,), of the newest window."""
+        ...
+
+
+@runtime_checkable
+class EndToEndEngine(Engine, Protocol):
+    """An engine that computes what stands before and behind the network, too."""
+
+    takes_signal: bool
+    """Whether windows are of the signal before the pipeline's last spectrum, (n_windows, n_channels, n_samples)."""
+
+    temperature: float
+    """Divides the logits before the softmax."""
+
+    def outcomes(self, batch: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return logits, float32, and probabilities, float64, each (n_windows, n_classes)."""
+        ...
+
+
+@runtime_checkable
+class RingEngine(EndToEndEngine, Protocol):
+    """An engine that reads the newest window of a stream where the stream puts it."""
+
+    def ring(self, shape: tuple[int, ...]) -> NewestWindow:
+        """Return memory for windows of one stream, of this shape, (*column_shape, n_columns)."""
+        ...

@@ -9,7 +9,7 @@ from typing import Any, Generic, TypeVar
 
 import numpy as np
 
-from bci.engines.base import Engine, StatefulEngine, TwoStepEngine, WarmEngine
+from bci.engines.base import EndToEndEngine, Engine, StatefulEngine, TwoStepEngine, WarmEngine
 from bci.errors import EngineError
 
 MAX_WINDOWS = 64
@@ -131,7 +131,7 @@ class BatchedEngine:
         self.name, self.precision = engine.name, engine.precision
         self._engine = engine
         self._n_calls = 0  # when it was last asked to keep warm
-        self.turns: Turns[np.ndarray, np.ndarray] = Turns(self._compute, max_windows)
+        self.turns: Turns[np.ndarray, Any] = Turns(self._compute, max_windows)
 
     def __call__(self, batch: np.ndarray) -> np.ndarray:
         """Return the logits of a batch of windows, as float32 (n_windows, n_classes)."""
@@ -148,11 +148,43 @@ class BatchedEngine:
             self.turns.between(self._engine.keep_warm)
         self._n_calls = self.turns.n_calls  # hundreds of beds ask: what they compute keeps it warm already
 
-    def _compute(self, batches: list[np.ndarray]) -> list[np.ndarray]:
+    def _compute(self, batches: list[np.ndarray]) -> list[Any]:
         if len(batches) == 1:
             return [self._engine(batches[0])]
         logits = self._engine(np.concatenate(batches))
         return [logits[span] for span in _spans(batches)]
+
+
+class BatchedEndToEndEngine(BatchedEngine):
+    """An engine from signals or columns to probabilities that several threads call; see `Turns`.
+
+    It offers no ring: the windows of a batch must lie in one piece, and each stream's lie elsewhere.
+
+    Parameters
+    ----------
+    engine : EndToEndEngine
+        Called by one thread at a time.
+    max_windows : int, default=MAX_WINDOWS
+        Most calls that are joined.
+    """
+
+    def __init__(self, engine: EndToEndEngine, max_windows: int = MAX_WINDOWS) -> None:
+        super().__init__(engine, max_windows)
+        self.takes_signal, self.temperature = engine.takes_signal, engine.temperature
+        self._outcomes = engine.outcomes
+
+    def __call__(self, batch: np.ndarray) -> np.ndarray:
+        """Return the logits of a batch of windows, as float32 (n_windows, n_classes)."""
+        return self.outcomes(batch)[0]
+
+    def outcomes(self, batch: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return logits, float32, and probabilities, float64, of a batch of windows."""
+        logits, probabilities = self.turns.take(batch)
+        return logits, probabilities
+
+    def _compute(self, batches: list[np.ndarray]) -> list[Any]:
+        logits, probabilities = self._outcomes(batches[0] if len(batches) == 1 else np.concatenate(batches))
+        return [(logits[span], probabilities[span]) for span in _spans(batches)]
 
 
 class BatchedTwoStepEngine:
@@ -271,4 +303,6 @@ def batched(engine: Engine | StatefulEngine) -> BatchedEngine | BatchedTwoStepEn
     """Return `engine` for several threads."""
     if isinstance(engine, StatefulEngine):
         return BatchedSteps(engine)
-    return BatchedTwoStepEngine(engine) if isinstance(engine, TwoStepEngine) else BatchedEngine(engine)
+    if isinstance(engine, TwoStepEngine):
+        return BatchedTwoStepEngine(engine)
+    return BatchedEndToEndEngine(engine) if isinstance(engine, EndToEndEngine) else BatchedEngine(engine)

@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from bci.engines.host import cuda_gap, installed
+from bci.engines.host import cuda_gap, installed, release
 from bci.errors import UsageError
 
+NEWEST_TORCH = "2.13"  # for a machine without any
 PRECISIONS = ("fp32", "fp16", "bf16")
 
 
@@ -26,7 +27,7 @@ class EngineKind:
     modules : tuple of str
         Modules besides torch that it imports.
     install : str
-        Command that brings them; empty if there are none.
+        Command that brings them; empty if there are none. ``{torch}`` stands for the minor version of torch.
     summary : str
         What it is, in a few words.
     """
@@ -38,12 +39,16 @@ class EngineKind:
     install: str
     summary: str
 
+    def remedy(self) -> str:
+        """Return the command that brings the modules, in the release for the torch that is here."""
+        return self.install.format(torch=release("torch", NEWEST_TORCH))
+
     def gap(self) -> str:
         """Return what is missing here and how to get it; empty if the engine is usable."""
-        if self.runs_on == "cuda" and (missing := cuda_gap()):
-            return missing
         absent = [module for module in self.modules if not installed(module)]
-        return f"needs {', '.join(absent)}: {self.install}" if absent else ""
+        package = f"needs {', '.join(absent)}: {self.remedy()}" if absent else ""
+        device = cuda_gap() if self.runs_on == "cuda" else ""
+        return "; ".join(filter(None, (device, package)))
 
 
 TENSORRT = EngineKind(
@@ -51,7 +56,7 @@ TENSORRT = EngineKind(
     "cuda",
     PRECISIONS,
     ("torch_tensorrt",),
-    "pip install 'torch-tensorrt==2.13.*'",
+    "pip install 'torch-tensorrt=={torch}.*'",
     "TensorRT through torch-tensorrt, in one CUDA graph",
 )
 CUDA_GRAPH = EngineKind("cuda-graph", "cuda", PRECISIONS, (), "", "PyTorch's kernels, in one CUDA graph")

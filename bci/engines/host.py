@@ -54,3 +54,8 @@ def version(package: str) -> str | None:
         return metadata.version(package)
     except metadata.PackageNotFoundError:
         return None
+
+
+def release(package: str, default: str) -> str:
+    """Return major and minor version of an installed package, such as ``2.13``; `default` if it is not there."""
+    return ".".join((version(package) or default).split(".")[:2])

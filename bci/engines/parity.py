@@ -61,7 +61,7 @@ def compare(logits: np.ndarray, reference: np.ndarray, precision: str) -> Parity
     return Parity(float(np.abs(logits - reference).max() / scale), int(other.sum()), limit)
 
 
-def check(engine: Engine, network: nn.Module, example: np.ndarray) -> Parity:
+def check(engine: Engine, network: nn.Module, example: np.ndarray, signals: np.ndarray | None = None) -> Parity:
     """Run windows on an engine and on eager float32, all at once and the first alone.
 
     An engine with ``sizes``, batches that it was compiled for, is run with every one of them.
@@ -72,6 +72,8 @@ def check(engine: Engine, network: nn.Module, example: np.ndarray) -> Parity:
     network : Module
         The network, in float32.
     example : ndarray of float32, shape (n_windows, *column_shape, n_columns)
+    signals : ndarray of float32, shape (n_windows, n_channels, n_samples), or None, default=None
+        What the engine is given instead, if it makes the columns itself: the signals behind them.
     """
     from bci.engines.eager_engine import EagerEngine
 
@@ -79,5 +81,6 @@ def check(engine: Engine, network: nn.Module, example: np.ndarray) -> Parity:
     numbers = sorted({1, len(example), *getattr(engine, "sizes", ())})
     rows = np.concatenate([np.resize(np.arange(len(example)), n) for n in numbers])
     stops = np.cumsum(numbers)
-    found = [engine(example[rows[stop - n : stop]]) for n, stop in zip(numbers, stops, strict=True)]
+    given = example if signals is None else signals
+    found = [engine(given[rows[stop - n : stop]]) for n, stop in zip(numbers, stops, strict=True)]
     return compare(np.concatenate(found), reference[rows], engine.precision)

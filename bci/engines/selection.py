@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bci.engines.base import Engine
+from bci.engines.base import EndToEndEngine, Engine
 from bci.engines.catalog import CATALOG, ENGINES, PRECISIONS, EngineKind, kind_of
 from bci.engines.choice import (
     Choice,
@@ -24,6 +24,7 @@ from bci.engines.choice import (
     recall,
     remember,
 )
+from bci.engines.ends import NO_SPECTRUM, Ends
 from bci.engines.host import cuda_gap
 from bci.engines.parity import check
 from bci.errors import EngineError, ParityError, UsageError
@@ -96,6 +97,7 @@ def build_engine(
     precision: str = "fp32",
     n_late: int = 0,
     remeasure: bool = False,
+    ends: Ends = NO_SPECTRUM,
 ) -> tuple[Engine, EngineReport]:
     """Build the named engine and check it.
 
@@ -116,6 +118,9 @@ def build_engine(
         Columns of a window that come last: an engine that can, offers to begin without them.
     remeasure : bool, default=False
         With ``auto``, measure again whatever is remembered.
+    ends : Ends, default=Ends()
+        What stands before and behind the network. Engines on a GPU compute it too, and then take windows of the signal
+        (`bci.engines.base.EndToEndEngine.takes_signal`); the others leave it to the pipeline and the decision.
 
     Returns
     -------
@@ -137,17 +142,17 @@ def build_engine(
         kind = kind_of(name)
         if remeasure:
             raise UsageError(f"Only auto measures engines, got {name!r} to measure again. Leave out one of the two.")
-        return _build(kind, network, example, key, precision, n_late)
-    path = choice_file(cache_folder(), key, precision, n_late, example.shape[1:])
+        return _build(kind, network, example, key, precision, n_late, ends)
+    path = choice_file(cache_folder(), key, precision, n_late, (*example.shape[1:], *_signal_shape(ends)))
     known = None if remeasure else recall(path)
     if known is not None:
         try:
-            engine, report = _build(kind_of(known.name), network, example, key, precision, n_late)
+            engine, report = _build(kind_of(known.name), network, example, key, precision, n_late, ends)
             earlier = replace(report, passed_over=known.passed_over, tried=known.tried, load=known.load)
             return engine, replace(earlier, remembered=True)
         except (EngineError, ParityError) as error:
             log.warning("engine %s was chosen earlier and is no longer usable: %s", known.name, error)
-    return _fastest(network, example, key, precision, n_late, path)
+    return _fastest(network, example, key, precision, n_late, path, ends)
 
 
 def cache_folder() -> Path:
@@ -157,7 +162,7 @@ def cache_folder() -> Path:
 
 
 def _fastest(
-    network: nn.Module, example: np.ndarray, key: str, precision: str, n_late: int, path: Path
+    network: nn.Module, example: np.ndarray, key: str, precision: str, n_late: int, path: Path, ends: Ends
 ) -> tuple[Engine, EngineReport]:
     """Build all that can be built, measure them in turn, keep and remember the fastest."""
     built: dict[str, tuple[Engine, EngineReport]] = {}
@@ -169,7 +174,7 @@ def _fastest(
         if kind.runs_on == "cuda" and no_gpu:
             continue  # nothing to report: nobody expects them here
         try:
-            built[kind.name] = _build(kind, network, example, key, precision, n_late)
+            built[kind.name] = _build(kind, network, example, key, precision, n_late, ends)
         except (EngineError, ParityError) as error:
             failure = error
             passed_over.append(f"{kind.name}: {' '.join(str(error).split())}")
@@ -178,8 +183,8 @@ def _fastest(
         if isinstance(failure, ParityError):
             raise failure
         raise EngineError(f"No engine could be built. {' '.join(passed_over)}")
-    window = np.ascontiguousarray(example[:1])
-    ms = medians_ms({name: live_call(engine, window) for name, (engine, _) in built.items()})
+    calls = {name: live_call(engine, _given(engine, example, ends)[:1].copy()) for name, (engine, _) in built.items()}
+    ms = medians_ms(calls)
     trials = tuple(Trial(name, ms[name], report.parity_error) for name, (_, report) in built.items())
     chosen = min(ms, key=ms.__getitem__)
     remember(Choice(chosen, trials, tuple(passed_over), load), path)
@@ -188,7 +193,7 @@ def _fastest(
 
 
 def _build(
-    kind: EngineKind, network: nn.Module, example: np.ndarray, key: str, precision: str, n_late: int
+    kind: EngineKind, network: nn.Module, example: np.ndarray, key: str, precision: str, n_late: int, ends: Ends
 ) -> tuple[Engine, EngineReport]:
     """Build one engine, read its precision back and compare it with eager float32."""
     if precision not in kind.precisions:
@@ -199,20 +204,20 @@ def _build(
     if kind.runs_on == "cuda" and (gap := kind.gap()):
         raise EngineError(f"The {kind.name} engine {gap}. Use --engine auto.")
     started = time.perf_counter()
-    engine = _compile(kind, network, example, key, precision, n_late)
+    engine = _compile(kind, network, example, key, precision, n_late, ends)
     built_s = time.perf_counter() - started
     if engine.precision != precision:
         raise EngineError(
             f"The {kind.name} engine must compute in {precision}, it was built in {engine.precision}. "
             "Use another engine."
         )
-    parity = check(engine, network, example)
+    parity = check(engine, network, example, _given(engine, example, ends))
     parity.require(kind.name)
     return engine, EngineReport(kind.name, engine.precision, built_s, parity.error)
 
 
 def _compile(
-    kind: EngineKind, network: nn.Module, example: np.ndarray, key: str, precision: str, n_late: int
+    kind: EngineKind, network: nn.Module, example: np.ndarray, key: str, precision: str, n_late: int, ends: Ends
 ) -> Engine:
     if kind.name == "eager":
         from bci.engines.eager_engine import compile_eager
@@ -221,11 +226,11 @@ def _compile(
     if kind.name == "cuda-graph":
         from bci.engines.cuda_graph_engine import compile_cuda_graph
 
-        return compile_cuda_graph(network, example, precision)
+        return compile_cuda_graph(network, example, precision, ends)
     if kind.name == "tensorrt":
         from bci.engines.tensorrt_engine import compile_tensorrt
 
-        return compile_tensorrt(network, example, precision, cache_folder(), key)
+        return compile_tensorrt(network, example, precision, cache_folder(), key, ends)
     try:
         import onnxruntime
         import torch
@@ -236,3 +241,12 @@ def _compile(
         return compile_onnx(network, example, precision, cache_folder() / f"{key[:32]}-{versions}.onnx", n_late)
     except ImportError as error:  # the exporter imports onnxscript only when it is called
         raise EngineError(f"The onnx engine needs {error.name}. Install it: {kind.install}.") from error
+
+
+def _given(engine: Engine, example: np.ndarray, ends: Ends) -> np.ndarray:
+    """Return the example windows as `engine` takes them."""
+    return ends.windows(example) if isinstance(engine, EndToEndEngine) and engine.takes_signal else example
+
+
+def _signal_shape(ends: Ends) -> tuple[int, ...]:
+    return () if ends.signals is None else ends.signals.shape[1:]

@@ -21,8 +21,10 @@ import torch
 from torch import nn
 
 from bci.engines.catalog import TENSORRT
-from bci.engines.cuda_graph_engine import CudaGraphEngine, CudaStep, on_gpu, require_cuda
+from bci.engines.cuda_graph_engine import CudaGraphEngine, on_gpu, require_cuda, spectrum_on_gpu
+from bci.engines.ends import NO_SPECTRUM, Ends
 from bci.engines.precision import DTYPES
+from bci.engines.window_step import WindowStep
 from bci.errors import EngineError
 
 OLDEST = (2, 10)  # types strongly unless told otherwise; older ones would build fp32 engines of fp16 modules
@@ -40,7 +42,7 @@ def compile_tensorrt(
     precision: str,
     folder: Path,
     key: str,
-    front_end: nn.Module | None = None,
+    ends: Ends = NO_SPECTRUM,
     sizes: tuple[int, ...] = SIZES,
 ) -> CudaGraphEngine:
     """Return TensorRT engines in CUDA graphs; compiled programs are kept in `folder`.
@@ -49,16 +51,16 @@ def compile_tensorrt(
     ----------
     network : Module
         In float32; a copy in `precision` goes to the GPU.
-    example : ndarray of float32, shape (n_windows, *window_shape)
-        Windows of the shape to come: signals if there is a front end.
+    example : ndarray of float32, shape (n_windows, *column_shape, n_columns)
+        Windows of the shape that the network takes.
     precision : str
         ``fp32``, ``fp16`` or ``bf16``.
     folder : Path
         Cache of engines.
     key : str
         Hash of the network's structure and weights.
-    front_end : Module or None, default=None
-        See `bci.engines.cuda_graph_engine.CudaStep`; it stays outside the engine.
+    ends : Ends, default=Ends()
+        What the graphs hold besides; spectrum and softmax stay outside TensorRT.
     sizes : tuple of int, default=SIZES
         See `bci.engines.cuda_graph_engine.CudaGraphEngine`.
 
@@ -70,10 +72,8 @@ def compile_tensorrt(
     require_cuda("tensorrt")
     compiler = import_compiler()
     frozen = on_gpu(network, precision)
-    prepared = None if front_end is None else on_gpu(front_end, "fp32")
-    with torch.no_grad():
-        x = torch.from_numpy(example[:1]).to("cuda")
-        shape = tuple((x if prepared is None else prepared(x)).shape[1:])
+    spectrum = spectrum_on_gpu(ends)
+    shape = example.shape[1:]
     found: set[torch.dtype] = set()
 
     def step(n: int) -> nn.Module:
@@ -82,9 +82,9 @@ def compile_tensorrt(
         engine = _load(compiler, path) or _compile(compiler, frozen, given, precision, path)
         with torch.no_grad():
             found.add(engine(given).dtype)
-        return CudaStep(engine, DTYPES[precision], prepared)
+        return WindowStep(engine, DTYPES[precision], spectrum, ends.temperature)
 
-    engine = CudaGraphEngine(step, example.shape[1:], precision, "tensorrt", sizes)
+    engine = CudaGraphEngine(step, ends.windows(example).shape[1:], precision, "tensorrt", sizes, ends)
     engine.precision = built_precision(found)
     return engine
 
@@ -100,7 +100,7 @@ def import_compiler() -> Any:
     try:
         compiler = importlib.import_module("torch_tensorrt")
     except ImportError as error:
-        raise EngineError(f"The tensorrt engine needs torch-tensorrt: {TENSORRT.install}. Got: {error}.") from error
+        raise EngineError(f"The tensorrt engine needs torch-tensorrt: {TENSORRT.remedy()}. Got: {error}.") from error
     except OSError as error:  # built for another torch or CUDA
         raise EngineError(
             f"The tensorrt engine needs a torch-tensorrt that loads beside torch {torch.__version__}: {error}. "
@@ -109,7 +109,7 @@ def import_compiler() -> Any:
     if not strongly_typed(compiler.__version__):
         raise EngineError(
             f"The tensorrt engine needs torch-tensorrt {OLDEST[0]}.{OLDEST[1]} or newer, which types networks "
-            f"strongly, got {compiler.__version__}. {TENSORRT.install}."
+            f"strongly, got {compiler.__version__}. {TENSORRT.remedy()}."
         )
     return compiler
 

@@ -10,6 +10,7 @@ import pylsl
 from bci.chunk import Chunk, Signal
 from bci.decoder import n_plain_stages
 from bci.errors import UsageError
+from bci.frames import Frames, FrameStage
 from bci.pipeline import Pipeline
 from bci.sinks.base import SessionInfo
 from bci.sinks.lsl_sink import MAX_BACKLOG_S, let_leave
@@ -59,12 +60,14 @@ class SignalSink:
                 "Use --publish signal."
             )
         self._items = items
-        self._features = pipeline.signal_out
+        last = pipeline.stages[-1] if pipeline.stages else None
+        self._frames = last if isinstance(last, FrameStage) else None  # the engine computes their features: so must we
+        self._features = pipeline.signal_out if self._frames is None else self._frames.features_out
         self._delay_s = {
             "signal": sum(stage.delay_s(pipeline.spec.reference_hz) for stage in pipeline.stages[:n_plain]),
             "features": pipeline.delay_s(),
         }
-        bands = (stage.centres_hz for stage in pipeline.spec.stages if isinstance(stage, LogMel))
+        bands = (stage.centres_hz for stage in pipeline.spec.stages if isinstance(stage, LogMel | Frames))
         self._centres_hz = {"features": next(bands, np.empty(0))}
         self._tap = pipeline.tap_after(n_plain)
         self._outlets: dict[str, Any] = {}
@@ -84,6 +87,8 @@ class SignalSink:
         for item, outlet in self._outlets.items():
             columns, last_input = made[item]
             if last_input.size:
+                if item == "features" and self._frames is not None:
+                    columns = self._frames.features(columns)
                 rows = np.ascontiguousarray(columns.reshape(-1, last_input.size).T, dtype=np.float32)
                 outlet.push_chunk(rows, chunk.times[last_input - tap.first_input].tolist())
 

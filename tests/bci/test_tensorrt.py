@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import torch
 
-from bci.engines import selection, tensorrt_engine
+from bci.engines import catalog, host, selection, tensorrt_engine
 from bci.engines.catalog import TENSORRT
 from bci.engines.eager_engine import EagerEngine
 from bci.engines.parity import LIMITS, compare
@@ -148,6 +148,16 @@ def test_a_compiler_that_is_not_there_says_how_to_get_it(monkeypatch):
     monkeypatch.setitem(sys.modules, "torch_tensorrt", None)
     with pytest.raises(EngineError, match=r"needs torch-tensorrt: pip install 'torch-tensorrt==2\.13\.\*'\. Got: "):
         import_compiler()
+
+
+@pytest.mark.parametrize(("torch_version", "release"), [("2.11.1+cu130", "2.11"), ("2.13.0", "2.13"), (None, "2.13")])
+def test_the_compiler_is_that_for_the_torch_that_is_here(monkeypatch, torch_version, release):
+    """Also where the GPU is missing: whoever gets one must know the rest."""
+    monkeypatch.setattr(host, "version", lambda _: torch_version)
+    monkeypatch.setattr(host, "cuda_devices", lambda: 0)
+    monkeypatch.setattr(catalog, "installed", lambda _: False)
+    wanted = f"offers none; needs torch_tensorrt: pip install 'torch-tensorrt=={release}.*'"
+    assert TENSORRT.gap().endswith(wanted)
 
 
 def test_a_compiler_for_another_torch_is_named(monkeypatch):
