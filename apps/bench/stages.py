@@ -28,7 +28,7 @@ from bci.stages.running_norm import RunningNorm
 from bci.stages.scale import Clip, RobustScale, Scale
 from bci.stages.stft import Stft
 
-CHANNELS, RATES, CHUNKS = (19.0, 64.0), (256.0, 1000.0), (10.0,)
+CHANNELS, RATES, CHUNKS = (19.0, 64.0), (256.0, 1000.0), (1.0, 8.0, 32.0)
 FEED_S = 10.0
 NAMES = tuple(name for name in electrode_positions() if name not in ("m1", "m2"))
 PIPELINE, PEER = "filter pipeline", "mne-lsl's filter"
@@ -76,7 +76,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--kinds", default="all", metavar="KIND,…", help=f"all (default) or of: {', '.join(STAGES)}")
     parser.add_argument("--channels", type=numbers, default=CHANNELS, metavar="N,…", help="default 19,64")
     parser.add_argument("--rates", type=numbers, default=RATES, metavar="HZ,…", help="default 256,1000")
-    parser.add_argument("--chunks", type=numbers, default=CHUNKS, metavar="N,…", help="samples of a push, default 10")
+    parser.add_argument(
+        "--chunks", type=numbers, default=CHUNKS, metavar="N,…", help="samples of a push, default 1,8,32"
+    )
     parser.add_argument("--seconds", type=positive, default=0.3, metavar="S", help="spent per row (default 0.3)")
     parser.add_argument("--seed", type=seed, default=0, help="of the noise that is processed (default 0)")
 
@@ -91,23 +93,41 @@ def bench(args: argparse.Namespace, progress: Callable[[str], None]) -> Report:
             f"--channels must be from 2 to {len(NAMES)} and --rates at least 100 Hz, got "
             f"{max(args.channels):g}, {min(args.channels):g} and {min(args.rates):g}."
         )
-    rows = []
+    cases: dict[str, list[Row]] = {}
     for n_channels in whole(args.channels):
         for rate in args.rates:
             for chunk in whole(args.chunks):
                 progress(f"{n_channels} channels, {rate:g} Hz, {chunk} samples")
-                rows += _rows(Signal(rate, NAMES[:n_channels]), chunk, kinds, args.seconds, args.seed)
+                case = f"{n_channels}×{rate:g}×{chunk}"
+                cases[case] = _rows(Signal(rate, NAMES[:n_channels]), chunk, kinds, args.seconds, args.seed)
+    rows = [row for measured in cases.values() for row in measured]
     return Report(
         bench="stages",
         table=Table("Cost of a push", COLUMNS, tuple(rows)),
         chart=Chart(("p50",)),
         settings={"seconds": args.seconds, "seed": args.seed},
         notes=(
-            "cpu: processor time. core: share of one at this rate. sample: of one channel. A push that completes a "
-            "frame or a hop costs more than others: see p99.",
+            "cpu: processor time, median. core: mean share of one at this rate. sample: mean processor time for one "
+            "sample of a channel. A push that completes a frame or a hop costs more than others: see p99, and core.",
             f"{PIPELINE}: gate, notch and band-pass. {PEER}: sosfilt for notch and band-pass with kept states, then "
             f"numpy.roll of {BUFFER_S:g} s of samples and stamps, as StreamLSL does with what it has pulled.",
         ),
+        more=_beside(cases, (*kinds, PIPELINE, PEER)) if len(cases) > 1 else (),
+    )
+
+
+def _beside(cases: dict[str, list[Row]], names: tuple[str, ...]) -> tuple[Table, ...]:
+    """Return a line for each stage, with the cases beside each other: once the time, once the share of a core."""
+    return tuple(
+        Table(
+            f"{title} by channels×Hz×samples",
+            tuple(Column(case) for case in cases),
+            tuple(
+                Row(name, {case: measured[i].values[key] for case, measured in cases.items()})
+                for i, name in enumerate(names)
+            ),
+        )
+        for title, key in (("Median of a push, µs,", "p50"), ("Share of a core, %,", "core"))
     )
 
 
@@ -133,8 +153,8 @@ def _values(latencies: Calls, signal: Signal, chunk: int) -> dict[str, Value]:
         "p50": 1e3 * latencies.p50,
         "p99": 1e3 * latencies.p99,
         "cpu": 1e3 * latencies.cpu,
-        "core": 100 * latencies.cpu / (1e3 * chunk / signal.sfreq),
-        "sample": 1e6 * latencies.cpu / (chunk * signal.n_channels),
+        "core": 100 * latencies.cpu_mean / (1e3 * chunk / signal.sfreq),
+        "sample": 1e6 * latencies.cpu_mean / (chunk * signal.n_channels),
     }
 
 

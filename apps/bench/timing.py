@@ -32,12 +32,13 @@ class Latencies:
 
 @dataclass(frozen=True, slots=True)
 class Calls(Latencies):
-    """Latencies of calls, with the median of the processor time of all threads, in milliseconds.
+    """Latencies of calls, with the median and the mean of the processor time of all threads, in milliseconds.
 
     On a busy machine a call waits for a core, and the processor time says what it would take on a free one.
     """
 
     cpu: float
+    cpu_mean: float
 
 
 def in_turn(calls: Mapping[str, Callable[[], object]], seconds: float) -> dict[str, Calls]:
@@ -71,7 +72,10 @@ def in_turn(calls: Mapping[str, Callable[[], object]], seconds: float) -> dict[s
 
 def _summary(times_s: np.ndarray) -> Calls:
     wall = Latencies.of(times_s[:, 0])
-    return Calls(wall.n, wall.p50, wall.p99, wall.p999, wall.max, 1e3 * float(np.median(times_s[:, 1])))
+    cpu_s = times_s[:, 1]
+    return Calls(
+        wall.n, wall.p50, wall.p99, wall.p999, wall.max, 1e3 * float(np.median(cpu_s)), 1e3 * float(cpu_s.mean())
+    )
 
 
 def _spent(call: Callable[[], object], n: int) -> list[tuple[float, float]]:

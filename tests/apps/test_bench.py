@@ -15,7 +15,8 @@ import torch
 
 from apps.bench import engines, gpu, networks, stages, training, translator, workload
 from apps.bench.mne_lsl_filter import mne_lsl_filter
-from apps.bench.timing import in_turn
+from apps.bench.report import shown
+from apps.bench.timing import Calls, in_turn
 from apps.cli import main
 from apps.commands.bench import BENCHES
 from bci.chunk import Signal
@@ -26,7 +27,7 @@ from models import registry
 from offline.training_settings import LoopSettings
 
 TINY = {
-    "stages": ["--seconds", "0.001", "--channels", "3", "--rates", "256", "--kinds", "bandpass,log_mel"],
+    "stages": ["--seconds", "0.001", "--channels=3", "--rates=256", "--chunks=10", "--kinds=bandpass,log_mel"],
     "engines": ["--seconds", "0.001", "--batches", "1,3", "--precision", "fp32"],
     "history": ["--seconds", "0.001", "--channels", "2", "--histories", "10,20"],
     "context": ["--seconds", "0.001", "--contexts", "10,20", "--engine", "eager"],
@@ -89,6 +90,29 @@ def test_every_stage_of_the_registry_is_measured():
     assert set(stages.specs(signal)) == set(STAGES)
     for spec in stages.specs(signal).values():
         spec.build(signal)
+
+
+def test_stages_are_told_for_every_channels_rate_and_chunk(tmp_path, capsys):
+    """Each in a row of its own, and all of a stage in one line."""
+    options = ["--kinds", "scale", "--channels", "2,3", "--rates", "256,1000", "--chunks", "1,8"]
+    rows = result_of("stages", tmp_path, *options)["rows"]
+    cases = [(n, rate, chunk) for n in (2, 3) for rate in (256, 1000) for chunk in (1, 8)]
+    assert [(row["channels"], row["rate_Hz"], row["chunk"]) for row in rows[::3]] == cases
+    assert [row["label"] for row in rows[-3:]] == [
+        f"{name}, 3 ch, 1000 Hz, 8" for name in ("scale", stages.PIPELINE, stages.PEER)
+    ]
+    out = capsys.readouterr().out
+    for title, key in (("Median of a push, µs,", "p50_us"), ("Share of a core, %,", "core_percent")):
+        lines = out[out.index(f"{title} by channels×Hz×samples") :].splitlines()
+        line = next(line for line in lines if line.startswith("scale "))
+        assert line.split()[1:] == [shown(row[key]) for row in rows[::3]]
+
+
+def test_the_share_of_a_core_counts_the_rare_pushes_that_cost_more():
+    """With chunks of 1, only one push in 16 completes a frame: the median would not know."""
+    calls = Calls(100, 0.01, 1.0, 1.0, 1.0, cpu=0.01, cpu_mean=0.07)
+    values = stages._values(calls, Signal(1000.0, ("C3", "C4")), 1)
+    assert (values["cpu"], values["core"], values["sample"]) == pytest.approx((10.0, 7.0, 35_000.0))
 
 
 def test_the_model_of_mne_lsl_filters_as_it_does():
@@ -190,6 +214,15 @@ def test_calls_are_measured_in_turn():
     found = in_turn({"a": lambda: order.append("a"), "b": lambda: order.append("b")}, 0.0)
     assert "".join(order).count("ab") >= 3
     assert found["a"].p50 <= found["a"].p99 <= found["a"].max
+
+
+def test_median_and_mean_of_the_processor_time_are_told(monkeypatch):
+    """A call in five takes 11 ms, the others 1 ms."""
+    monkeypatch.setattr(
+        "apps.bench.timing._spent", lambda call, n: [(0.02, 0.011 if i % 5 == 0 else 0.001) for i in range(5)]
+    )
+    found = in_turn({"a": int}, 0.0)["a"]
+    assert (found.cpu, found.cpu_mean, found.p50) == pytest.approx((1.0, 3.0, 20.0))
 
 
 @pytest.mark.parametrize(
