@@ -98,7 +98,7 @@ class CudaGraphEngine:
             )
         store = torch.zeros(shape, pin_memory=True)
         oldest = torch.zeros(1, dtype=torch.int64, pin_memory=True)
-        graph = self._capture(RingStep(self._single, shape[-1]).to("cuda"), store, oldest)
+        graph = self._capture(RingStep(self._single, shape[-1], "cuda"), store, oldest)
         return WindowRing(store.numpy(), oldest.numpy(), graph.replay)
 
     def keep_warm(self) -> None:

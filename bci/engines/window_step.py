@@ -58,14 +58,16 @@ class RingStep(nn.Module):
         Takes windows; see `WindowStep`.
     n_columns : int
         Columns of the ring, all of them the window.
+    device : str, default="cpu"
+        Where the step is; it is not moved: a compiled one cannot be.
     """
 
     order: Tensor
 
-    def __init__(self, step: nn.Module, n_columns: int) -> None:
+    def __init__(self, step: nn.Module, n_columns: int, device: str = "cpu") -> None:
         super().__init__()
         self.step = step
-        self.register_buffer("order", torch.arange(n_columns), persistent=False)
+        self.register_buffer("order", torch.arange(n_columns, device=device), persistent=False)
 
     def forward(self, ring: Tensor, oldest: Tensor) -> tuple[Tensor, Tensor]:
         """Compute the window.
