@@ -208,10 +208,14 @@ def inner_splits(labels: Mapping[str, int], n_splits: int, seed: int) -> tuple[S
         raise SpecError(
             f"Inner folds must be between 1 and the {len(labels)} subjects left, got {n_splits}. Choose another number."
         )
+    needed = 4 if n_splits == 2 else 3
+    if len(labels) < needed:
+        raise SpecError(
+            f"Inner folds ({n_splits}) need at least {needed} subjects left, got {len(labels)}. Add people, or choose "
+            "another number."
+        )
     if n_splits != 2:
         return k_fold(labels, max(3, n_splits), seed)[:n_splits]
-    if len(labels) < 4:
-        raise SpecError(f"Two inner folds need at least 4 subjects, got {len(labels)}. Choose another number.")
     halves = _dealt(labels, 2, seed)
     splits = []
     for scored, others in (halves, halves[::-1]):

@@ -68,5 +68,5 @@ def test_two_people_are_too_few():
 def test_too_few_people_for_inner_folds_are_refused():
     with pytest.raises(SpecError, match="between 1 and the 3 subjects left, got 4"):
         inner_splits({"a": 0, "b": 0, "c": 1}, 4, 0)
-    with pytest.raises(SpecError, match="Two inner folds need at least 4 subjects, got 3"):
+    with pytest.raises(SpecError, match=r"Inner folds \(2\) need at least 4 subjects left, got 3\. Add people"):
         inner_splits({"a": 0, "b": 0, "c": 1}, 2, 0)

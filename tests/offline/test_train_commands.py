@@ -35,7 +35,7 @@ def test_folds_are_run_apart_and_then_together(capsys):
 def test_a_worker_runs_trials_and_scores_nothing(monkeypatch, capsys):
     words = ["tune", *WORDS, "--out", "out", "--tune", "1", "--n-inner", "1", "--folds", "0", "--worker"]
     assert main(words) == 2, "two people are too few for an inner fold"
-    assert "needs at least 3 subjects, got 2" in capsys.readouterr().err
+    assert "Inner folds (1) need at least 3 subjects left, got 2" in capsys.readouterr().err
     install(monkeypatch, 4)
     assert main(words) == 0
     assert "the trials or folds of this process are done" in capsys.readouterr().out

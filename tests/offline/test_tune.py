@@ -213,8 +213,8 @@ def test_a_study_without_a_whole_trial_has_no_best(tmp_path):
     ("change", "message"),
     [
         ({"n_inner": 9}, r"between 1 and the 3 subjects left, got 9\. Choose another number"),
-        ({"split": "k-fold", "n_folds": 3, "n_inner": 1}, "need at least 3 folds .*got 3 folds and 2"),
-        ({"n_inner": 2}, r"Two inner folds need at least 4 subjects, got 3"),
+        ({"split": "k-fold", "n_folds": 3, "n_inner": 1}, r"Inner folds \(1\) need at least 3 subjects left, got 2"),
+        ({"n_inner": 2}, r"Inner folds \(2\) need at least 4 subjects left, got 3"),
         ({"split": "temporal", "n_folds": 2}, "Tuning needs folds of people inside each fold, got a split in time"),
         ({"tune": 0}, "at least 1 trial, got 0. Pass --tune"),
         ({"dropout": 0.3}, "Trials choose learning_rate, .*dropout, each once and not set otherwise, got dropout"),
