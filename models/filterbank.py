@@ -194,6 +194,11 @@ def stft_bins(sfreq: float, n_fft: int, low_hz: float, high_hz: float) -> slice:
     return slice(first, last + 1)
 
 
+def hann(n: int) -> np.ndarray:
+    """Return the periodic Hann window of `n` points, float64: that of `scipy.signal.get_window`, without scipy."""
+    return np.ones(1) if n == 1 else 0.5 + 0.5 * np.cos(np.linspace(-np.pi, np.pi, n + 1))[:-1]
+
+
 def _check_scale(scale: str) -> None:
     if scale not in ("htk", "slaney"):
         raise ValueError(f"scale must be 'htk' or 'slaney', got {scale!r}.")

@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import Literal
 
 import torch
-from scipy.signal import get_window
 from torch import Tensor, nn
 
-from models.filterbank import MelScale, mel_centres, mel_filterbank
+from models.filterbank import MelScale, hann, mel_centres, mel_filterbank
 from models.limits import check_table
 from models.stft import frame_power
 
@@ -89,7 +88,7 @@ class LogMelFrontEnd(nn.Module):
         self.dtype = dtype
         bank = torch.from_numpy(mel_filterbank(sfreq, n_fft, n_mels, low_hz, high_hz, scale, norm))
         self.freqs_hz = tuple(mel_centres(n_mels, low_hz, high_hz, scale).tolist())
-        window = torch.from_numpy(get_window("hann", win_length))
+        window = torch.from_numpy(hann(win_length))
         self.register_buffer("window", window.to(dtype), persistent=False)
         self.register_buffer("bank", bank.to(dtype), persistent=False)
 

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import torch
-from scipy.signal import get_window
 from torch import Tensor, nn
 
-from models.filterbank import stft_bins
+from models.filterbank import hann, stft_bins
 from models.limits import check_table
 
 
@@ -69,7 +68,7 @@ class LogStftFrontEnd(nn.Module):
         self.bins = stft_bins(sfreq, n_fft, low_hz, high_hz)
         self.n_features = self.bins.stop - self.bins.start
         self.freqs_hz = tuple(k * sfreq / n_fft for k in range(self.bins.start, self.bins.stop))
-        window = torch.from_numpy(get_window("hann", win_length))
+        window = torch.from_numpy(hann(win_length))
         self.register_buffer("window", window.to(dtype), persistent=False)
 
     def n_frames(self, n_times: int) -> int:

@@ -14,11 +14,23 @@ from typing import TYPE_CHECKING, cast
 import numpy as np
 
 from apps.bench import candidates, gpu
-from apps.bench.networks import REFERENCE, key_of, mflop, network, windows
+from apps.bench.networks import (
+    N_CHANNELS,
+    N_FRAMES,
+    N_MELS,
+    N_SAMPLES,
+    REFERENCE,
+    key_of,
+    mflop,
+    network,
+    windows,
+    with_spectrum,
+)
 from apps.bench.options import numbers, positive
 from apps.bench.report import CPU, TIMES, Chart, Column, Report, Row, Table, Value, joined, times, whole
 from apps.bench.timing import in_turn
-from bci.engines.catalog import CATALOG, PRECISIONS, EngineKind
+from bci.engines.catalog import CATALOG, PRECISIONS, EngineKind, kind_of
+from bci.engines.ends import NO_SPECTRUM, Ends
 from bci.errors import EngineError, ParityError, UsageError
 from models import registry
 
@@ -28,6 +40,7 @@ if TYPE_CHECKING:
     from bci.engines.base import Engine
 
 BATCHES = (1.0, 8.0, 64.0)
+N_NEW = 64  # samples from one prediction to the next in the reference workload
 COLUMNS = (
     Column("batch"),
     *TIMES,
@@ -116,6 +129,20 @@ def _rows(
                 built[label] = _build(kind, net, example, key, precision)
             except (EngineError, ParityError) as error:
                 notes.append(f"Skipped: {name}, {label}: {error}")
+    signals: dict[str, np.ndarray] = {}  # what an engine takes that makes the columns itself
+    if args.device == "cuda" and shape == (N_CHANNELS, N_MELS, N_FRAMES):
+        ends, columns = with_spectrum(len(example))
+        for label in list(built):
+            kind, precision = kind_of(label.split()[0]), label.split()[1]
+            inside, ring = f"{label}, mel inside", f"{label}, mel inside, from a ring"
+            progress(f"{name}: building {inside}")
+            try:
+                engine, facts = _build(kind, net, columns, key, precision, ends)
+                built[inside] = engine, facts
+                built[ring] = gpu.LiveRing(engine, (N_CHANNELS, N_SAMPLES), N_NEW), {}
+                signals |= {inside: ends.windows(columns), ring: ends.windows(columns)}
+            except (EngineError, ParityError) as error:
+                notes.append(f"Skipped: {name}, {inside}: {error}")
     if args.all and args.device == "cpu":
         for label, compile_ in candidates.CANDIDATES.items():
             progress(f"{name}: building {label}")
@@ -130,9 +157,10 @@ def _rows(
     rows = []
     for n in batches:
         progress(f"{name}: batch {n}")
-        batch = np.ascontiguousarray(example[:n])
-        before = {label: gpu.allocations(call) for label, (call, _) in built.items()}
-        found = in_turn({label: partial(call, batch) for label, (call, _) in built.items()}, args.seconds)
+        calls = {label: call for label, (call, _) in built.items() if n == 1 or not isinstance(call, gpu.LiveRing)}
+        before = {label: gpu.allocations(call) for label, call in calls.items()}
+        given = {label: np.ascontiguousarray(signals.get(label, example)[:n]) for label in calls}
+        found = in_turn({label: partial(call, given[label]) for label, call in calls.items()}, args.seconds)
         for label, latencies in found.items():
             call, facts = built[label]
             window_us = 1e3 * (latencies.cpu if args.device == "cpu" else latencies.p50) / n
@@ -150,14 +178,14 @@ def _rows(
 
 
 def _build(
-    kind: EngineKind, net: nn.Module, example: np.ndarray, key: str, precision: str
+    kind: EngineKind, net: nn.Module, example: np.ndarray, key: str, precision: str, ends: Ends = NO_SPECTRUM
 ) -> tuple[Engine, dict[str, Value]]:
     """Build twice: with nothing kept from before, and with what that left."""
     from bci.engines.selection import build_engine
 
-    _, first = build_engine(kind.name, net, example, key, precision)
+    _, first = build_engine(kind.name, net, example, key, precision, ends=ends)
     started = time.perf_counter()
-    engine, report = build_engine(kind.name, net, example, key, precision)
+    engine, report = build_engine(kind.name, net, example, key, precision, ends=ends)
     load_s = time.perf_counter() - started
     return engine, {"build": first.build_s, "load": load_s, "parity": report.parity_error}
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from apps.bench.report import Value
 from apps.bench.timing import in_turn
 from bci.engines.host import cuda_devices, cuda_gap
@@ -34,13 +36,29 @@ def names() -> list[str]:
     return [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
 
 
+class LiveRing:
+    """What a live prediction waits for: the newest samples go into the stream's ring, and the graph reads it there."""
+
+    def __init__(self, engine: Any, shape: tuple[int, ...], n_new: int) -> None:
+        self._ring, self._n_new = engine.ring(shape), n_new
+
+    def __call__(self, batch: np.ndarray) -> object:
+        """Take the newest samples of a window."""
+        self._ring.push(batch[0, ..., -self._n_new :])
+        return self._ring.outcome()
+
+    def replay(self, n_windows: int) -> None:
+        """Run the graph on what stands in the ring; there is one window."""
+        self._ring.outcome()
+
+
 def allocations(engine: Any) -> int | None:
     """Return the bytes that the GPU's allocator has handed out so far; None for an engine on the CPU."""
     if not hasattr(engine, "replay"):
         return None
     import torch
 
-    return int(torch.cuda.memory_stats().get("allocated_bytes.all.allocated", 0))
+    return int(torch.cuda.memory_stats()["allocated_bytes.all.allocated"])
 
 
 def figures(engine: Any, n_windows: int, before: int | None, seconds: float) -> dict[str, Value]:

@@ -15,9 +15,14 @@ if TYPE_CHECKING:
     import numpy as np
     from torch import nn
 
+    from bci.engines.ends import Ends
+
 REFERENCE = "mel_cnn_reference"
 N_CHANNELS, N_CLASSES, N_MELS, N_FRAMES = 19, 2, 64, 129
 SFREQ, FRAME_HZ, N_SAMPLES = 256.0, 16.0, 2560
+SPECTRUM = (SFREQ, 512, 512, 16, N_MELS, 0.5, 45.0)
+"""Arguments of `models.logmel.LogMelFrontEnd`."""
+
 WEIGHTS_SEED = 2024
 
 
@@ -73,6 +78,21 @@ def _settled(net: nn.Module) -> nn.Module:
         with torch.no_grad():
             net.train()(torch.from_numpy(windows(cast("tuple[int, ...]", net.input_shape), 4)))
     return net.eval()
+
+
+def with_spectrum(n: int) -> tuple[Ends, np.ndarray]:
+    """Return the spectrum of the reference workload with `n` windows of noise in µV, and their columns in dB."""
+    import numpy as np
+    import torch
+
+    from bci.engines.ends import Ends
+    from models.logmel import LogMelFrontEnd
+
+    signals = np.random.default_rng(0).normal(0.0, 20.0, (n, N_CHANNELS, N_SAMPLES)).astype(np.float32)
+    exact = LogMelFrontEnd(*SPECTRUM, dtype=torch.float64)
+    with torch.inference_mode():
+        columns = np.concatenate([exact(torch.from_numpy(x[None])).float().numpy() for x in signals])
+    return Ends(1.0, LogMelFrontEnd(*SPECTRUM), signals), columns
 
 
 def key_of(net: nn.Module, what: Mapping[str, Any]) -> str:

@@ -10,11 +10,13 @@ import pytest
 import torch
 
 from bci.decision import softmax
+from bci.engines import cuda_graph_engine
 from bci.engines.cuda_graph_engine import SIZES, CudaGraphEngine, compile_cuda_graph, plan_batches
 from bci.engines.eager_engine import EagerEngine
 from bci.engines.ends import Ends
 from bci.engines.host import cuda_gap
 from bci.engines.parity import LIMITS, compare
+from bci.errors import EngineError
 from models.logmel import LogMelFrontEnd
 from models.mel_cnn import mel_cnn
 
@@ -60,6 +62,20 @@ def test_keeping_warm_replays_the_smallest_graph():
     engine.keep_warm()
     engine.replay(20)
     assert [graph.n for graph in engine._graphs.values()] == [1, 3]
+
+
+def test_a_network_that_cannot_be_captured_says_why(monkeypatch):
+    def refuse(*_):
+        raise RuntimeError("operation not permitted when stream is capturing\nmore")
+
+    monkeypatch.setattr(cuda_graph_engine, "_Graph", refuse)
+    engine = CudaGraphEngine.__new__(CudaGraphEngine)
+    engine.name, engine._stream, engine._pool = "cuda-graph", None, None
+    with pytest.raises(
+        EngineError,
+        match=r"The cuda-graph engine cannot capture the network: .* capturing\. Use --engine onnx",
+    ):
+        engine._capture(network())
 
 
 @on_gpu

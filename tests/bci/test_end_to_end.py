@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -22,6 +23,7 @@ from bci.inference import EndToEndInference
 from bci.pipeline import PipelineSpec, Window
 from bci.quality import with_quality
 from bci.serving import ends_of, examine, golden_windows
+from bci.sinks.signal_sink import SignalSink
 from bci.stages.filters import Bandpass
 from bci.stages.logmel import LogMel
 from bci.stages.resample import Resample
@@ -134,6 +136,20 @@ def test_frames_keep_times_and_delays_and_give_the_features_to_whoever_asks(data
         np.testing.assert_array_equal(a.valid, b.valid)
         np.testing.assert_array_equal(a.n_new, b.n_new)
         np.testing.assert_allclose(stage.features(b.data), a.data, rtol=1e-12, atol=1e-12)
+
+
+def test_published_features_are_those_of_the_path_on_the_processor(data):
+    chunk, published = Chunk(data[:, :400], 0, np.arange(400) / 128.0), []
+    for spec in (PIPELINES["mel"], framed(PIPELINES["mel"])):
+        pipeline = spec.build()
+        sink = SignalSink(pipeline, ("features",))
+        pushed = []
+        sink._outlets["features"] = SimpleNamespace(push_chunk=lambda *given, pushed=pushed: pushed.append(given))
+        pipeline.process(chunk.data)
+        sink.publish(chunk)
+        ((rows, times),) = pushed
+        published.append((rows.tolist(), times, sink._features, sink._centres_hz["features"].tolist(), sink._delay_s))
+    assert published[0] == published[1]
 
 
 def test_only_a_spectrum_at_the_end_that_leaves_out_no_sample_is_taken_over(bundles):

@@ -7,8 +7,10 @@ from dataclasses import asdict
 import numpy as np
 import pytest
 import torch
+from scipy.signal import get_window
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from apps.bench import gpu, networks, workload
 from bci.chunk import Signal
 from bci.decision import softmax
 from bci.engines.cuda_graph_engine import CudaGraphEngine
@@ -21,9 +23,10 @@ from bci.errors import EngineError
 from bci.ring import Ring
 from bci.serving import windows_at
 from bci.stages.logmel import LogMel
+from models.filterbank import hann
 from models.logmel import LogMelFrontEnd
 from models.mel_cnn import mel_cnn
-from tests.bci.end_to_end import EagerWindows
+from tests.bci.end_to_end import EagerRings, EagerWindows
 
 SIGNAL = Signal(256.0, ("C3", "Cz", "C4", "Pz"))
 SPECTRA = {
@@ -135,3 +138,29 @@ def test_a_ring_for_other_windows_than_the_engines_is_refused():
         EngineError, match=r"The cuda-graph engine was built for windows of shape \(4, 1008\), got \(4, 999\)\. Use the"
     ):
         engine.ring((4, 999))
+
+
+@pytest.mark.parametrize("n", [1, 2, 7, 50, 400, 512])
+def test_the_window_without_scipy_is_scipys(n):
+    np.testing.assert_array_equal(hann(n), get_window("hann", n))
+
+
+def test_the_bench_measures_the_spectrum_of_the_reference_workload():
+    sfreq, n_fft, win_length, hop_length, n_mels, low_hz, high_hz = networks.SPECTRUM
+    assert LogMel(n_fft, win_length, hop_length, n_mels, low_hz, high_hz) == workload.LOG_MEL
+    assert (sfreq, networks.N_SAMPLES) == (workload.SIGNAL.sfreq, workload.WINDOW_SAMPLES)
+    ends, columns = networks.with_spectrum(2)
+    net = networks.network()
+    assert columns.shape[1:] == net.input_shape
+    assert check(EagerWindows(net, ends), net, columns, ends.signals).error <= LIMITS["fp32"]
+
+
+def test_a_live_ring_takes_the_newest_samples_of_a_window():
+    engine = EagerRings(network(16), Ends(1.0, LogMelFrontEnd(256.0, 64, 64, 16, 16, 2.0, 100.0)))
+    n = 64 + 16 * (N_FRAMES - 1)
+    call = gpu.LiveRing(engine, (SIGNAL.n_channels, n), 80)
+    x = np.random.default_rng(0).normal(0.0, 20.0, (1, SIGNAL.n_channels, n)).astype(np.float32)
+    for stop in range(80, n + 1, 80):
+        call(x[..., :stop])
+    assert n % 80 == 0
+    np.testing.assert_array_equal(call._ring.outcome()[0], engine(x)[0])
