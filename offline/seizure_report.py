@@ -20,6 +20,8 @@ ROWS = {
     "always": "always an alarm",
     "never": "never an alarm",
 }
+LABELS = {"mel_cnn": "mel CNN", "mel_cnn_reference": "wide mel CNN", "mel_tcn": "mel TCN"}
+"""What the models are called in tables."""
 HEAD = ("detector", *EVENTS_HEAD, "AUC of windows")
 
 
@@ -63,7 +65,7 @@ def report_html(metrics: Mapping[str, Any], history: Sequence[Epoch]) -> str:
 
 
 def _rows(metrics: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
-    network = metrics["run"]["model"].replace("mel_cnn", "mel CNN").replace("mel_tcn", "mel TCN")
+    network = LABELS[metrics["run"]["model"]]
     for name, label in ROWS.items():
         row = metrics["detectors"][name]
         auc = event_text(row["window_auc"], ".3f")
