@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import threading
+import time
 from collections.abc import Callable
+from multiprocessing.connection import Connection
 
 from apps.bench import e2e, ours
 from apps.bench.children import private_lsl
@@ -11,10 +14,13 @@ from apps.bench.hygiene import missing_hygiene
 from apps.bench.options import positive
 from apps.bench.report import TIMES, Chart, Column, Report, Row, Table, times
 from bci.errors import UsageError
+from bci.realtime import step_back
 
 STEPS = ("awake", "priority", "memory", "switch", "threads", "collector")
 """Without ``affinity``: it does nothing unless processors are named."""
 NONE, ALL = "ordinary", "all steps"
+DRAW_S, FRAME_S = 0.01, 0.04
+"""How long a view computes in Python for each frame, and how often: 25 frames a second."""
 COLUMNS = (Column("n"), *TIMES, Column("missed"), Column("control_missed"), Column("core", "%"))
 
 
@@ -27,15 +33,35 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--rounds", type=int, default=2, metavar="N", help="turns in which the rows alternate (2)")
 
 
+def decode_beside_view(pipe: Connection, stream: str, out: str, engine: str, history_s: float, n_threads: int) -> None:
+    """Serve the reference workload in a process in which another thread draws, as the live view of `bci run` does."""
+    threading.Thread(target=_draw, daemon=True).start()
+    ours.decode(pipe, stream, out, engine, history_s, n_threads)
+
+
+def _draw() -> None:
+    step_back()
+    while True:
+        until = time.perf_counter() + DRAW_S
+        while time.perf_counter() < until:
+            sum(range(100))
+        time.sleep(FRAME_S - DRAW_S)
+
+
 def contenders(engine: str, history_s: float) -> list[e2e.Contender]:
-    """Return the rows: none of the steps, all, and all but each."""
+    """Return the rows: none of the steps, all, all but each, and beside a view that draws with and without `switch`."""
     work = ours.decode
-    rows = [
+    return [
         e2e.Contender(NONE, work, engine, history_s),
         e2e.Contender(ALL, work, engine, history_s, real_time=True),
-    ]
-    return rows + [
-        e2e.Contender(f"without {step}", work, engine, history_s, real_time=True, left_out=(step,)) for step in STEPS
+        *(
+            e2e.Contender(f"without {step}", work, engine, history_s, real_time=True, left_out=(step,))
+            for step in STEPS
+        ),
+        *(
+            e2e.Contender(f"beside a view, {label}", decode_beside_view, engine, history_s, True, left_out)
+            for label, left_out in ((ALL, ()), ("without switch", ("switch",)))
+        ),
     ]
 
 

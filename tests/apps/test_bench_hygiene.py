@@ -20,7 +20,11 @@ def test_there_is_a_row_without_each_step_that_does_something():
     ]
     with RealTime() as real_time:
         names = [step.name for step in real_time.steps if step.name != "affinity"]
-    assert [row.left_out for row in rows[2:]] == [(name,) for name in names]
+    assert [row.left_out for row in rows[2:-2]] == [(name,) for name in names]
+    assert [(row.work, row.left_out) for row in rows[-2:]] == [
+        (realtime_steps.decode_beside_view, ()),
+        (realtime_steps.decode_beside_view, ("switch",)),
+    ]
 
 
 def test_the_rows_are_measured_in_turn(monkeypatch, capsys):
@@ -36,7 +40,7 @@ def test_the_rows_are_measured_in_turn(monkeypatch, capsys):
     assert main(["bench", "hygiene", "--duration", "2", "--rounds", "1"]) == 0
     out = capsys.readouterr().out
     assert all(row.label in out for row in asked)
-    assert len(asked) == 2 + len(realtime_steps.STEPS)
+    assert len(asked) == 4 + len(realtime_steps.STEPS)
 
 
 @pytest.mark.parametrize(
