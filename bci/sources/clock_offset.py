@@ -11,7 +11,8 @@ SLEW = 1e-3
 """Seconds per second by which a newly measured offset comes into force: a thousandth of a period from sample to sample
 is no lost sample at any rate, and clocks drift a tenth as fast at most."""
 STEP_S = 0.02
-"""From here on a change of the offset is no better measurement: a clock was set, and it is in force at once."""
+"""From here on a change of the offset is no better measurement: a clock was set, or the measurement is wrong. It is in
+force at once when the next measurement agrees within so much; on an overloaded computer single ones are wrong by 50 ms."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,11 +43,11 @@ class ClockOffset:
     Attributes
     ----------
     newest_s : float
-        Last measurement, in seconds.
+        Last measurement that is believed, in seconds.
     """
 
     def __init__(self, offset_s: float) -> None:
-        self.newest_s = offset_s
+        self.newest_s = self._measured_s = offset_s
         self._before = self._now = _Segment(-math.inf, offset_s, offset_s)
         self._latest_s = -math.inf  # latest stamp seen
 
@@ -68,12 +69,15 @@ class ClockOffset:
         return stamps + np.where(stamps > self._now.from_s, self._now.at(stamps), self._before.at(stamps))
 
     def change(self, offset_s: float) -> None:
-        """Go to another offset, from the first stamp on that has not been seen yet."""
-        if offset_s == self.newest_s:
+        """Take a measurement: go to it from the first stamp on that has not been seen yet, if it is believed."""
+        if offset_s == self._measured_s:  # the same one again
             return
-        start_s = offset_s
-        if math.isfinite(self._latest_s):
-            in_force_s = float(self._now.at(np.array([self._latest_s]))[0])
-            start_s = in_force_s if abs(offset_s - in_force_s) < STEP_S else offset_s
+        before_s, self._measured_s = self._measured_s, offset_s
+        seen = math.isfinite(self._latest_s)
+        in_force_s = float(self._now.at(np.array([self._latest_s]))[0]) if seen else self._now.end_s
+        is_step = abs(offset_s - in_force_s) >= STEP_S
+        if is_step and abs(offset_s - before_s) >= STEP_S:
+            return  # the next measurement decides
+        start_s = in_force_s if seen and not is_step else offset_s
         self._before, self._now = self._now, _Segment(self._latest_s, start_s, offset_s)
         self.newest_s = offset_s

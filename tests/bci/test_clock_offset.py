@@ -16,9 +16,11 @@ def test_a_marker_has_the_time_of_its_sample_when_the_clock_offset_changes():
     """Markers and samples come in either order; a sample's time must not depend on it."""
     offset = ClockOffset(0.5)
     marker_first = offset.local(np.array([10.0]))
+    offset.change(0.601)
     offset.change(0.6)
     np.testing.assert_array_equal(offset.local(np.array([9.0, 10.0, 11.0])), [9.5, 10.5, 11.6])
     assert marker_first == 10.5
+    offset.change(0.699)
     offset.change(0.7)
     np.testing.assert_array_equal(offset.local(np.array([11.0, 11.5])), [11.6, 12.2])
     assert offset.newest_s == 0.7
@@ -37,6 +39,39 @@ def test_a_better_measurement_comes_into_force_bit_by_bit(error_s):
     assert np.abs(np.diff(np.concatenate([head, tail])) * SFREQ - 1).max() < 1.01 * SLEW
     assert offset.newest_s == 0.0
     np.testing.assert_array_equal(tail[-1:], stamps[-1:])
+
+
+@pytest.mark.parametrize("error_s", [-0.0527, 0.021, 3.0])
+def test_a_single_measurement_that_is_far_off_changes_nothing(error_s):
+    """As measured on an overloaded computer: wrong once, right again two seconds later."""
+    offset = ClockOffset(1e-4)
+    stamps = np.arange(100.0, 104.0, 1 / SFREQ)
+    head = offset.local(stamps[:2000])
+    offset.change(error_s)
+    offset.change(error_s)  # asked for again, not measured again
+    middle = offset.local(stamps[2000:4000])
+    offset.change(1e-4)
+    assert offset.newest_s == 1e-4
+    np.testing.assert_array_equal(np.concatenate([head, middle, offset.local(stamps[4000:])]), stamps + 1e-4)
+
+
+def test_two_measurements_that_are_far_off_and_agree_are_a_clock_that_was_set():
+    offset = ClockOffset(0.0)
+    offset.local(np.array([10.0]))
+    offset.change(3.0)
+    assert offset.local(np.array([11.0])) == 11.0
+    offset.change(3.001)
+    np.testing.assert_array_equal(offset.local(np.array([11.0, 12.0])), [11.0, 15.001])
+    assert offset.newest_s == 3.001
+
+
+def test_two_measurements_that_are_far_off_each_other_wait_for_a_third():
+    offset = ClockOffset(0.0)
+    offset.local(np.array([10.0]))
+    for far_off_s in (0.05, -0.05, 0.1):
+        offset.change(far_off_s)
+    assert offset.local(np.array([11.0])) == 11.0
+    assert offset.newest_s == 0.0
 
 
 def test_a_change_amid_another_goes_on_from_where_it_is():
