@@ -12,7 +12,7 @@ SLEW = 1e-3
 is no lost sample at any rate, and clocks drift a tenth as fast at most."""
 STEP_S = 0.02
 """From here on a change of the offset is no better measurement: a clock was set, or the measurement is wrong. It is in
-force at once when the next measurement agrees within so much; on an overloaded computer single ones are wrong by 50 ms."""
+force at once when the next one agrees within so much; on an overloaded computer single ones are wrong by 50 ms."""
 
 
 @dataclass(frozen=True, slots=True)

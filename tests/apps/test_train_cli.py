@@ -102,7 +102,7 @@ def test_a_wrong_flag_is_one_line_and_leaves_nothing(verb, flags, message, tmp_p
     monkeypatch.chdir(tmp_path)
     (tmp_path / "data").mkdir()
     (tmp_path / "file").write_text("")
-    write_archive(tmp_path / "data", 4)
+    write_archive(tmp_path / "data", 5)
     assert main([verb, "--task", "ssvep", "--data", "data", "--model", "cca_net", "--out", "out", *flags]) == 2
     err = capsys.readouterr().err
     assert message in err
