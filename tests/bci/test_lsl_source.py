@@ -150,6 +150,13 @@ def test_markers_of_a_stranger_are_checked():
         assert data.shape == (2, 2)
 
 
+def wait_for_samples(source, n):
+    deadline = time.monotonic() + 60.0
+    while source._inlet.samples_available() < n:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
 @pytest.mark.lsl
 @pytest.mark.parametrize("n_read", [3, 5])
 def test_samples_that_wait_when_their_sender_leaves_are_told(n_read, caplog):
@@ -164,10 +171,8 @@ def test_samples_that_wait_when_their_sender_leaves_are_told(n_read, caplog):
         read_all(source, until=lambda received: received.markers)
         for stamp in range(7 + n_read, 12):
             there.push_sample([0.0, 0.0], float(stamp))
+        wait_for_samples(source, 5 - n_read)  # an outlet that goes takes with it what it has not sent
         del there
-        deadline = time.monotonic() + 10.0
-        while source._inlet.samples_available() < 6 - n_read:  # one stands for the loss
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
+        wait_for_samples(source, 6 - n_read)  # one stands for the loss
         assert source.read(5.0).ended
     assert ("with 2 samples unread. Let the sender wait longer" in caplog.text) == (n_read == 3)
