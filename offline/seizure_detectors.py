@@ -12,7 +12,6 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from bci.pipeline import PipelineSpec, window_starts
-from models.filterbank import hz_to_mel, mel_to_hz
 from offline.datasets.simulated import Labelling, PatientFeatures, labelled_windows, log_mel, window_bounds
 from offline.seizure_alarm import Track
 
@@ -86,9 +85,7 @@ class BandPowerDetector:
         return track(self._pipeline, patient, np.stack([np.zeros(len(logit)), logit], axis=1))
 
     def _powers(self, patient: PatientFeatures) -> np.ndarray:
-        stage = log_mel(self._pipeline)
-        low, high = hz_to_mel(np.array([stage.low_hz, stage.high_hz]), stage.scale)
-        centres_hz = mel_to_hz(np.linspace(low, high, stage.n_mels + 2), stage.scale)[1:-1]
+        centres_hz = log_mel(self._pipeline).centres_hz
         bands = [
             np.asarray(patient.data[:, (low_hz <= centres_hz) & (centres_hz < high_hz)]).mean(axis=1)
             for low_hz, high_hz in BANDS_HZ

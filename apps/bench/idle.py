@@ -28,7 +28,7 @@ from bci.decoder import Decoder, Prediction
 from bci.engines.base import WarmEngine
 from bci.errors import UsageError
 
-WARM_S = 0.1  # between the calls that keep a device fast, in silence: the session calls at least every 0.2 s
+WARM_S = 0.1  # between the calls that keep a device fast, in silence: about as often as the session, see `WarmEngine`
 COLUMNS = (Column("n"), *TIMES, Column("engine", "ms"))
 
 
