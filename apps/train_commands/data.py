@@ -92,9 +92,9 @@ def _download(args: argparse.Namespace) -> int:
         raise UsageError("A download needs no --window-s, got one. It belongs to a check.")
     with _downloads() as show:
         done = download(args.name, args.data, only=args.only, url=args.url, on_progress=show)
-    print(
-        f"{done.n_files} files in {args.data}: {done.n_fetched} fetched, {done.n_files - done.n_fetched} already there"
-    )
+    unpacked = f", {done.n_unpacked} unpacked" if done.n_unpacked else ""
+    there = done.n_files - done.n_fetched
+    print(f"{done.n_files} files in {args.data}: {done.n_fetched} fetched, {there} already there{unpacked}")
     return 0
 
 

@@ -1,55 +1,37 @@
 """Fetching the archives that may be fetched by anybody, as they are: whole, or going on where it stopped.
 
 A list of hashes comes first; a file that is there with its hash is not fetched again. A file in the making is
-``.NAME.part`` beside its place: it goes on from its length, and gets its name when its hash is right.
+``.NAME.part`` beside its place: it goes on from its length, and gets its name when its hash is right. Zips are
+unpacked beside themselves and stay: by them the next call knows that nothing is missing.
 """
 
 from __future__ import annotations
 
 import fnmatch
 import hashlib
+import http
 import http.client
 import os
-import re
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import IO
 
 from bci.errors import DownloadError, UsageError
 from bci.texts import printable
+from offline.datasets.download_lists import FAILURES, TIMEOUT_S, HashedFolder, Listed, Source, ZenodoRecord, unreachable
+from offline.datasets.unzip import unzip
 
 Progress = Callable[[str, int, int, int, int | None], None]
 """Called with name and number of a file, number of files, bytes there, and bytes of the file if they are known."""
+USER_AGENT = "streaming-bci"
+"""Who asks. Zenodo refuses the names that Python's libraries give by themselves."""
 _BLOCK_BYTES = 1 << 18
-_MAX_LIST_BYTES = 16 << 20
-_TIMEOUT_S = 60.0
 _TRIES = 2
-_ROW = re.compile(r"([0-9a-f]{64})[ \t]+\*?(\S.*)")
-_PART = re.compile(r"[A-Za-z0-9_+=()][A-Za-z0-9_.+=() -]*")
-_FAILURES = (urllib.error.URLError, http.client.HTTPException, OSError)
-
-
-@dataclass(frozen=True, slots=True)
-class Source:
-    """Where an archive can be fetched.
-
-    Parameters
-    ----------
-    url : str
-        Folder with the files.
-    sums : str
-        File in it with the SHA-256 of each file, one a line.
-    line : str
-        Size, licence and source, in one line.
-    """
-
-    url: str
-    sums: str
-    line: str
+_HASH_NAMES = {"sha256": "SHA-256", "md5": "MD5"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,22 +44,32 @@ class Done:
         Files of the archive that were wanted.
     n_fetched : int
         Of these, files that were not there.
+    n_unpacked : int, default=0
+        Files that came out of zips and were not there.
     """
 
     n_files: int
     n_fetched: int
+    n_unpacked: int = 0
 
 
 SOURCES: dict[str, Source] = {
-    "chb-mit": Source(
-        "https://physionet.org/files/chbmit/1.0.0/",
-        "SHA256SUMS.txt",
-        "43 GB, ODC-By 1.0, PhysioNet, doi:10.13026/C2K01R",
+    "chb-mit": HashedFolder(
+        "https://physionet.org/files/chbmit/1.0.0/", "43 GB, ODC-By 1.0, PhysioNet, doi:10.13026/C2K01R"
     ),
-    "siena": Source(
-        "https://physionet.org/files/siena-scalp-eeg/1.0.0/",
-        "SHA256SUMS.txt",
-        "20 GB, CC-BY 4.0, PhysioNet, doi:10.13026/5d4a-j060",
+    "siena": HashedFolder(
+        "https://physionet.org/files/siena-scalp-eeg/1.0.0/", "20 GB, CC-BY 4.0, PhysioNet, doi:10.13026/5d4a-j060"
+    ),
+    "epoc-epilepsy": ZenodoRecord(
+        "https://zenodo.org/api/records/1252141", "licence in the record, Zenodo, doi:10.5281/zenodo.1252141"
+    ),
+    "chb-mit-bids": ZenodoRecord(
+        "https://zenodo.org/api/records/10259996",
+        "a zip of 22 GB, licence in the record, Zenodo, doi:10.5281/zenodo.10259996",
+    ),
+    "siena-bids": ZenodoRecord(
+        "https://zenodo.org/api/records/10640762",
+        "a zip, licence in the record, Zenodo, doi:10.5281/zenodo.10640762",
     ),
 }
 """Archives that anybody may fetch. HMS needs an account and TUSZ a contract; ask there."""
@@ -86,7 +78,7 @@ SOURCES: dict[str, Source] = {
 def download(
     name: str, folder: Path, *, only: str | None = None, url: str | None = None, on_progress: Progress | None = None
 ) -> Done:
-    """Fetch an archive, or what is missing of it.
+    """Fetch an archive, or what is missing of it, and unpack its zips.
 
     Parameters
     ----------
@@ -97,7 +89,7 @@ def download(
     only : str or None, default=None
         Fetch only files whose path matches this pattern, such as ``chb01/*``.
     url : str or None, default=None
-        Folder of a mirror, http or https.
+        Folder, or record, of a mirror, http or https.
     on_progress : callable or None, default=None
         See `Progress`.
 
@@ -110,15 +102,41 @@ def download(
     UsageError
         If the name is unknown, the address is none, nothing matches, or the folder cannot be written.
     DownloadError
-        If a file cannot be fetched, or its hash is wrong twice.
+        If a file cannot be fetched, its hash is wrong twice, or a zip cannot be unpacked.
     """
     if name not in SOURCES:
         raise UsageError(f"A download needs one of {', '.join(SOURCES)}, got {name!r}. Others are fetched by hand.")
     source = SOURCES[name]
-    base = source.url if url is None else url.rstrip("/") + "/"
+    base = source.url if url is None else url
     if urllib.parse.urlsplit(base).scheme not in ("http", "https"):
         raise UsageError(f"A download needs an address http:// or https://, got {printable(base)!r}.")
-    opener = urllib.request.OpenerDirector()  # no local files, no FTP, also not by redirection
+    opener = _web_opener()
+    wanted = [file for file in source.files(opener, base) if fnmatch.fnmatch(file.path, only or "*")]
+    if not wanted:
+        raise UsageError(f"--only needs a pattern that a file of {name} has, got {printable(only or '')!r}.")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"A download needs a folder that can be written, got {folder} ({error.strerror}).") from error
+    n_fetched = n_unpacked = 0
+    for number, file in enumerate(wanted, start=1):
+
+        def show(n_bytes: int, of_bytes: int | None, name: str = file.path, number: int = number) -> None:
+            if on_progress is not None:
+                on_progress(name, number, len(wanted), n_bytes, of_bytes)
+
+        target = folder / file.path
+        if not (target.is_file() and _digest(target, file.algorithm) == file.digest):
+            _fetch(opener, file, target, show)
+            n_fetched += 1
+        if target.suffix.lower() == ".zip":
+            n_unpacked += unzip(target, show)
+    return Done(len(wanted), n_fetched, n_unpacked)
+
+
+def _web_opener() -> urllib.request.OpenerDirector:
+    """Return what opens addresses on the web: no local files, no FTP, also not by redirection."""
+    opener = urllib.request.OpenerDirector()
     for handler in (
         urllib.request.ProxyHandler,
         urllib.request.HTTPHandler,
@@ -129,74 +147,29 @@ def download(
         urllib.request.UnknownHandler,
     ):
         opener.add_handler(handler())
-    wanted = [(path, sha) for path, sha in _sums(opener, base + source.sums) if fnmatch.fnmatch(path, only or "*")]
-    if not wanted:
-        raise UsageError(f"--only needs a pattern that a file of {name} has, got {printable(only or '')!r}.")
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UsageError(f"A download needs a folder that can be written, got {folder} ({error.strerror}).") from error
-    n_fetched = 0
-    for number, (path, sha) in enumerate(wanted, start=1):
-        target = folder / path
-        if target.is_file() and _sha256(target) == sha:
-            continue
-
-        def show(n_bytes: int, of_bytes: int | None, path: str = path, number: int = number) -> None:
-            if on_progress is not None:
-                on_progress(path, number, len(wanted), n_bytes, of_bytes)
-
-        _fetch(opener, base + urllib.parse.quote(path), target, sha, show)
-        n_fetched += 1
-    return Done(len(wanted), n_fetched)
-
-
-def _sums(opener: urllib.request.OpenerDirector, address: str) -> Iterator[tuple[str, str]]:
-    """Yield path and SHA-256 of each file of the archive."""
-    try:
-        with opener.open(address, timeout=_TIMEOUT_S) as answer:
-            text = answer.read(_MAX_LIST_BYTES + 1).decode("utf-8", "replace")
-    except _FAILURES as error:
-        raise _failed(address, error) from error
-    rows = [line for line in text.splitlines() if line.strip()]
-    for number, line in enumerate(rows, start=1):
-        match = _ROW.fullmatch(line)
-        if match is None or not _is_plain(match[2]):
-            raise DownloadError(
-                f"A list of hashes needs a SHA-256 and a plain path in each row, {address} has in row {number}: "
-                f"{printable(line)!r}. Check the address."
-            )
-        yield match[2], match[1]
-
-
-def _is_plain(path: str) -> bool:
-    """Whether a path leads downwards from the archive and its parts begin with a letter or a digit."""
-    parts = PurePosixPath(path).parts
-    return bool(parts) and all(_PART.fullmatch(part) for part in parts) and "//" not in path
+    opener.addheaders = [("User-Agent", USER_AGENT)]
+    return opener
 
 
 def _fetch(
-    opener: urllib.request.OpenerDirector,
-    address: str,
-    target: Path,
-    sha256: str,
-    show: Callable[[int, int | None], None],
+    opener: urllib.request.OpenerDirector, file: Listed, target: Path, show: Callable[[int, int | None], None]
 ) -> None:
     part = target.with_name(f".{target.name}.part")
     found = ""
     for _ in range(_TRIES):
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
-            _go_on(opener, address, part, show)
-            found = _sha256(part)
-            if found == sha256:
+            _go_on(opener, file.address, part, show)
+            found = _digest(part, file.algorithm)
+            if found == file.digest:
                 os.replace(part, target)
                 return
             part.unlink()  # what was there before the interruption may have been something else
-        except _FAILURES as error:
-            raise _failed(address, error) from error
+        except FAILURES as error:
+            raise unreachable(file.address, error) from error
     raise DownloadError(
-        f"{target.name} needs the SHA-256 {sha256[:16]}…, got {found[:16]}… twice. Try again later, or another --from."
+        f"{target.name} needs the {_HASH_NAMES[file.algorithm]} {file.digest[:16]}…, got {found[:16]}… twice. "
+        "Try again later, or another --from."
     )
 
 
@@ -207,7 +180,7 @@ def _go_on(
     n_there = part.stat().st_size if part.is_file() else 0
     request = urllib.request.Request(address, headers={"Range": f"bytes={n_there}-"} if n_there else {})
     try:
-        answer = opener.open(request, timeout=_TIMEOUT_S)
+        answer = opener.open(request, timeout=TIMEOUT_S)
     except urllib.error.HTTPError as error:
         if error.code != http.HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE or not n_there:
             raise
@@ -230,14 +203,7 @@ def _copy(
         show(n_bytes, of_bytes)
 
 
-def _sha256(path: Path) -> str:
+def _digest(path: Path, algorithm: str) -> str:
     with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _failed(address: str, error: BaseException) -> DownloadError:
-    reason = getattr(error, "reason", None) or getattr(error, "strerror", None) or error
-    return DownloadError(
-        f"{printable(address, 200)} needs to be reachable, it is not: {printable(str(reason))}. "
-        "Start the download again: it goes on where it was."
-    )
+        # MD5 is what Zenodo lists: it finds damage, and no more is asked of it
+        return hashlib.file_digest(file, lambda: hashlib.new(algorithm, usedforsecurity=False)).hexdigest()

@@ -187,14 +187,14 @@ def test_no_other_protocol_is_spoken(archive, tmp_path, address):
 
 
 def test_what_cannot_be_downloaded(archive, tmp_path):
-    with pytest.raises(UsageError, match=r"A download needs one of chb-mit, siena, got 'tusz'\. Others"):
+    with pytest.raises(UsageError, match=r"A download needs one of chb-mit, siena, .*, got 'tusz'\. Others"):
         download("tusz", tmp_path)
     with pytest.raises(UsageError, match=r"--only needs a pattern that a file of siena has, got 'PN99/\*'"):
         download("siena", tmp_path, url=archive.url, only="PN99/*")
     (tmp_path / "file").write_text("")
     with pytest.raises(UsageError, match=r"folder that can be written, got .*file/x \(Not a directory\)"):
         download("siena", tmp_path / "file" / "x", url=archive.url)
-    assert all(source.url.startswith("https://") and source.url.endswith("/") for source in SOURCES.values())
+    assert all(source.url.startswith("https://") for source in SOURCES.values())
 
 
 def test_the_command(archive, tmp_path, capsys):
