@@ -1,7 +1,8 @@
-"""Detectors that a network has to beat: line length, and a logistic regression on band powers."""
+"""Detectors that a network has to beat: line length, and logistic regressions on band powers and on tangent vectors."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -18,6 +19,10 @@ from offline.seizure_alarm import Track
 BANDS_HZ = ((0.5, 4.0), (4.0, 8.0), (8.0, 13.0), (13.0, 30.0), (30.0, 40.0))
 JOINS: dict[str, Callable[..., np.ndarray]] = {"mean": np.mean, "median": np.median, "max": np.max}
 INVERSE_PENALTY = 0.1
+SHRINKAGE = 0.1
+"""Share of the identity in correlations."""
+SMALLEST = 1e-12
+"""Power below which a channel is flat, in µV²; it correlates with none."""
 
 
 class LineLengthDetector:
@@ -58,8 +63,8 @@ class LineLengthDetector:
         return np.log(JOINS[join](relative, axis=0))
 
 
-class BandPowerDetector:
-    """Logistic regression on the mean log power of five bands at each electrode.
+class RegressionDetector(ABC):
+    """Logistic regression on features of each window, every one scaled by its spread.
 
     Parameters
     ----------
@@ -71,26 +76,63 @@ class BandPowerDetector:
         self._pipeline = pipeline
         self._model = make_pipeline(StandardScaler(), LogisticRegression(C=INVERSE_PENALTY, max_iter=2000))
 
+    @abstractmethod
+    def features(self, patient: PatientFeatures) -> np.ndarray:
+        """Return what the regression reads of every window of a recording, (n_windows, n_features)."""
+
     def fit(self, patients: Sequence[PatientFeatures], labelling: Labelling) -> None:
         """Learn from every window of some patients that has a class; both classes weigh the same."""
-        labels = np.concatenate([every_label(self._pipeline, p, labelling) for p in patients])
-        powers = np.concatenate([self._powers(p) for p in patients])
-        used = labels >= 0
-        weight = 1.0 / np.bincount(labels[used])[labels[used]]
-        self._model.fit(powers[used], labels[used], logisticregression__sample_weight=weight * used.sum() / 2)
+        every = [every_label(self._pipeline, p, labelling) for p in patients]
+        rows = np.concatenate([self.features(p)[found >= 0] for p, found in zip(patients, every, strict=True)])
+        labels = np.concatenate([found[found >= 0] for found in every])
+        weight = 1.0 / np.bincount(labels)[labels]
+        self._model.fit(rows, labels, logisticregression__sample_weight=weight * len(labels) / 2)
 
     def track(self, patient: PatientFeatures) -> Track:
         """Return the detector's output over a recording."""
-        logit = self._model.decision_function(self._powers(patient))
+        logit = self._model.decision_function(self.features(patient))
         return track(self._pipeline, patient, np.stack([np.zeros(len(logit)), logit], axis=1))
 
-    def _powers(self, patient: PatientFeatures) -> np.ndarray:
+
+class BandPowerDetector(RegressionDetector):
+    """Logistic regression on the mean log power of five bands at each electrode."""
+
+    def features(self, patient: PatientFeatures) -> np.ndarray:
+        """Return mean log powers in dB, band by band, (n_windows, 5 * n_channels)."""
         centres_hz = log_mel(self._pipeline).centres_hz
         bands = [
             np.asarray(patient.data[:, (low_hz <= centres_hz) & (centres_hz < high_hz)]).mean(axis=1)
             for low_hz, high_hz in BANDS_HZ
         ]
         return _window_means(np.concatenate(bands), self._pipeline).T
+
+
+class TangentDetector(RegressionDetector):
+    """Logistic regression on the matrix logarithm of the correlations between electrodes.
+
+    The correlations are those of the filtered signal over the window, with less weight for what only the first and the
+    last frames hold, and shrunk as in `models.band_features.tangent_correlation`: the average reference leaves one
+    direction without power. Amplitudes do not enter.
+
+    References
+    ----------
+    Barachant et al. (2012), doi:10.1109/TBME.2011.2172210 (tangent space). Arsigny et al. (2006),
+    doi:10.1002/mrm.20965 (log-Euclidean metric).
+    """
+
+    def features(self, patient: PatientFeatures) -> np.ndarray:
+        """Return log-Euclidean tangent vectors at the identity, (n_windows, n_channels * (n_channels + 1) / 2)."""
+        n_channels = len(patient.data)
+        rows, columns = np.triu_indices(n_channels)
+        means = _window_means(np.asarray(patient.covariance), self._pipeline)
+        found = np.empty((means.shape[1], n_channels, n_channels))
+        found[:, rows, columns] = found[:, columns, rows] = means.T
+        spread = np.sqrt(np.maximum(np.diagonal(found, axis1=1, axis2=2), SMALLEST))
+        correlations = found / (spread[:, :, None] * spread[:, None])
+        values, vectors = np.linalg.eigh((1 - SHRINKAGE) * correlations + SHRINKAGE * np.eye(n_channels))
+        logarithms = (vectors * np.log(values)[:, None]) @ vectors.swapaxes(1, 2)
+        # off-diagonals stand for two entries, so that norms are kept
+        return logarithms[:, rows, columns] * np.where(rows == columns, 1.0, np.sqrt(2.0))
 
 
 def track(pipeline: PipelineSpec, patient: PatientFeatures, logits: np.ndarray) -> Track:

@@ -14,6 +14,7 @@ from offline.training_loop import Epoch
 
 ROWS = {
     "network": "the network",
+    "tangent": "logistic regression on tangent vectors",
     "band_powers": "logistic regression on band powers",
     "line_length": "line length",
     "shifted": "the network's alarms at random other times",

@@ -46,8 +46,9 @@ from offline.progress import Progress, Step
 from offline.recipes import Recipe, configured
 from offline.run_context import record, recorded, torch_threads
 from offline.seizure_alarm import Track, choose_alarm, figures, score_tracks, shifted_chance
-from offline.seizure_detectors import BandPowerDetector, LineLengthDetector, every_label, track, window_auc
-from offline.seizure_events import EventScore, Span, score_events
+from offline.seizure_comparison import classical, detector_figures
+from offline.seizure_detectors import every_label, track
+from offline.seizure_events import Span, score_events
 from offline.seizure_report import report_html, table
 from offline.train import Outcome
 from offline.training_loop import Epoch, logits_along, logits_of, train_network
@@ -266,31 +267,19 @@ def _metrics(
     labelling: Labelling,
 ) -> dict[str, Any]:
     pipeline, hop_s = fitted.pipeline, fitted.pipeline.window.hop_s
-    powers = BandPowerDetector(pipeline)
-    powers.fit(patients[TRAIN.name], labelling)
-    powers_alarm = choose_alarm([powers.track(p) for p in patients[VALIDATION.name]], CLASSES, hop_s)
-    lengths = LineLengthDetector(pipeline)
-    lengths.fit(patients[TRAIN.name], labelling)
-    lengths_alarm = choose_alarm([lengths.track(p) for p in patients[VALIDATION.name]], CLASSES, hop_s)
-    tracks = {
-        "network": test,
-        "band_powers": [powers.track(p) for p in patients[TEST.name]],
-        "line_length": [lengths.track(p) for p in patients[TEST.name]],
-    }
     labels = [every_label(pipeline, p, labelling) for p in patients[TEST.name]]
-    scores: dict[str, list[EventScore]] = {
-        "network": score_tracks(tracks["network"], decision, hop_s),
-        "band_powers": score_tracks(tracks["band_powers"], powers_alarm, hop_s),
-        "line_length": score_tracks(tracks["line_length"], lengths_alarm, hop_s),
-        "always": [score_events(t.seizures, [Span(0.0, t.duration_s)], t.duration_s) for t in test],
-        "never": [score_events(t.seizures, [], t.duration_s) for t in test],
+    detectors: dict[str, Any] = {
+        "network": detector_figures(test, score_tracks(test, decision, hop_s), labels, config.seed),
+        **classical(pipeline, patients, labelling, config.seed),
     }
-    # the same seed for every detector: the same resamples of patients
-    detectors: dict[str, Any] = {name: figures(s, np.random.default_rng(config.seed)) for name, s in scores.items()}
-    for name in detectors:
-        detectors[name]["window_auc"] = _NO_FIGURE
-    for name, found in tracks.items():
-        detectors[name]["window_auc"] = window_auc(found, labels, np.random.default_rng(config.seed))
+    constants: dict[str, list[list[Span]]] = {
+        "always": [[Span(0.0, t.duration_s)] for t in test],
+        "never": [[] for _ in test],
+    }
+    for name, alarms in constants.items():
+        scores = [score_events(t.seizures, alarm, t.duration_s) for t, alarm in zip(test, alarms, strict=True)]
+        # the same seed for every detector: the same resamples of patients
+        detectors[name] = figures(scores, np.random.default_rng(config.seed)) | {"window_auc": _NO_FIGURE}
     chance = shifted_chance(test, decision, hop_s, np.random.default_rng(config.seed))
     detectors["shifted"] = {name: {"value": value, "interval": None} for name, value in chance.items()}
     detectors["shifted"] |= {"median_delay_s": _NO_FIGURE, "window_auc": _NO_FIGURE}

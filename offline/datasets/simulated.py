@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 
 from bci.chunk import Signal, samples
 from bci.errors import SpecError
@@ -39,6 +40,8 @@ if TYPE_CHECKING:
 CLASSES = ("background", "seizure")
 TASK = "seizure-sim"
 _BACKGROUND, _SEIZURE, _NEITHER = 0, 1, -1
+FRAMES = 128
+"""Frames of which products are made at a time: all of them together would be eight recordings."""
 _SIMULATOR = (artefacts, clinical_course, cortex, head_model, neural_mass, simulated_patient)
 
 
@@ -110,6 +113,8 @@ class PatientFeatures:
         Log-mel frames, mapped from a file.
     line_length : ndarray of float32, shape (19, n_columns)
         Mean absolute difference between neighbouring filtered samples, over each frame; mapped from a file.
+    covariance : ndarray of float32, shape (190, n_columns)
+        Mean products of the filtered channels over each frame, upper triangle row by row; mapped from a file.
     seizures : tuple of Span
         Truth.
     """
@@ -117,6 +122,7 @@ class PatientFeatures:
     spec: PatientSpec
     data: np.ndarray
     line_length: np.ndarray
+    covariance: np.ndarray
     seizures: tuple[Span, ...]
 
 
@@ -186,15 +192,7 @@ def features(
                     if child not in others:
                         child.terminate()
                 raise
-    return tuple(
-        PatientFeatures(
-            spec,
-            np.load(_file(place, spec, "mel"), mmap_mode="r"),
-            np.load(_file(place, spec, "line"), mmap_mode="r"),
-            truth(spec),
-        )
-        for spec in specs
-    )
+    return tuple(_kept(place, spec) for spec in specs)
 
 
 def end_with_parent() -> None:
@@ -289,24 +287,57 @@ def _read(spec: PatientSpec, start: int = 0, stop: int | None = None) -> np.ndar
 
 
 def _compute(pipeline: PipelineSpec, place: Path, spec: PatientSpec) -> None:
-    files = [_file(place, spec, what) for what in ("mel", "line")]
-    if all(file.is_file() for file in files):
+    missing = [what for what in _KINDS if not _file(place, spec, what).is_file()]
+    if not missing:
         return
     data, _ = simulate(spec)
-    mel = pipeline.build().process(data).data.astype(np.float32)
-    filtered = replace(pipeline, stages=pipeline.stages[:-1]).build().process(data).data
-    for file, array in zip(files, (mel, _line_length(filtered, pipeline, mel.shape[-1])), strict=True):
+    for what in missing:
+        file = _file(place, spec, what)
         partial_file = file.with_name(f".{os.getpid()}.{file.name}")
-        np.save(partial_file, array, allow_pickle=False)
+        np.save(partial_file, _KINDS[what](pipeline, data), allow_pickle=False)
         partial_file.replace(file)
 
 
-def _line_length(filtered: np.ndarray, pipeline: PipelineSpec, n_columns: int) -> np.ndarray:
+def _mel(pipeline: PipelineSpec, data: np.ndarray) -> np.ndarray:
+    return pipeline.build().process(data).data.astype(np.float32)
+
+
+def _line_length(pipeline: PipelineSpec, data: np.ndarray) -> np.ndarray:
+    filtered, begin, length = _frames(pipeline, data)
     steps = np.abs(np.diff(filtered, axis=1, prepend=filtered[:, :1])).cumsum(axis=1)
     steps = np.concatenate([np.zeros((len(steps), 1)), steps], axis=1)
-    begin = np.arange(n_columns) * log_mel(pipeline).hop_length
-    length = log_mel(pipeline).win_length
     return ((steps[:, begin + length] - steps[:, begin]) / length).astype(np.float32)
+
+
+def _covariance(pipeline: PipelineSpec, data: np.ndarray) -> np.ndarray:
+    filtered, begin, length = _frames(pipeline, data)
+    rows, columns = np.triu_indices(len(filtered))
+    found = np.empty((len(rows), len(begin)), dtype=np.float32)
+    frames = sliding_window_view(filtered, length, axis=1)
+    for at in range(0, len(begin), FRAMES):
+        part = frames[:, begin[at : at + FRAMES]].swapaxes(0, 1)
+        found[:, at : at + FRAMES] = (part @ part.swapaxes(1, 2) / length)[:, rows, columns].T
+    return found
+
+
+_KINDS: dict[str, Callable[[PipelineSpec, np.ndarray], np.ndarray]] = {
+    "mel": _mel,
+    "line": _line_length,
+    "covariance": _covariance,
+}
+"""What is kept of a patient, each in a file of its own: a kind that is new is added to those that are there."""
+
+
+def _kept(place: Path, spec: PatientSpec) -> PatientFeatures:
+    maps = {what: np.load(_file(place, spec, what), mmap_mode="r") for what in _KINDS}
+    return PatientFeatures(spec, maps["mel"], maps["line"], maps["covariance"], truth(spec))
+
+
+def _frames(pipeline: PipelineSpec, data: np.ndarray) -> tuple[np.ndarray, np.ndarray, int]:
+    """Return the signal before the log-mel stage, the first sample of each of its frames, and their length."""
+    filtered = replace(pipeline, stages=pipeline.stages[:-1]).build().process(data).data
+    stage = log_mel(pipeline)
+    return filtered, np.arange(0, filtered.shape[-1] - stage.win_length + 1, stage.hop_length), stage.win_length
 
 
 def log_mel(pipeline: PipelineSpec) -> LogMel:

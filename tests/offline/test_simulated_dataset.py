@@ -8,6 +8,7 @@ from multiprocessing import active_children
 
 import numpy as np
 import pytest
+from pyriemann.geometry.tangentspace import tangent_space
 
 from bci.chunk import Signal
 from bci.errors import SpecError, UsageError
@@ -20,6 +21,7 @@ from bci.stages.logmel import LogMel
 from offline.datasets.registry import load_dataset
 from offline.datasets.simulated import (
     COHORTS,
+    FRAMES,
     Cohort,
     Labelling,
     PatientFeatures,
@@ -31,7 +33,8 @@ from offline.datasets.simulated import (
     truth,
     window_bounds,
 )
-from offline.seizure_detectors import BandPowerDetector, LineLengthDetector, every_label, track
+from offline.seizure_comparison import DETECTORS, classical
+from offline.seizure_detectors import TangentDetector, every_label, track
 from offline.seizure_events import Span
 
 PIPELINE = PipelineSpec(
@@ -46,6 +49,13 @@ SMALL = Cohort("small", 77, 2, 60.0, 12.0)
 @pytest.fixture(scope="module")
 def patients(tmp_path_factory) -> tuple[PatientFeatures, ...]:
     return features(PIPELINE, SMALL.specs(), tmp_path_factory.mktemp("features"))
+
+
+@pytest.fixture(scope="module")
+def filtered(patients) -> np.ndarray:
+    """The first patient's signal before the spectra."""
+    data, _ = simulate(patients[0].spec)
+    return replace(PIPELINE, stages=PIPELINE.stages[:-1]).build().process(data).data
 
 
 def test_no_patient_is_in_two_cohorts():
@@ -67,13 +77,37 @@ def test_features_are_the_pipeline_over_the_whole_recording(patients):
         assert isinstance(patient.data, np.memmap)
 
 
-def test_line_length_is_the_mean_step_of_the_filtered_signal(patients):
-    data, _ = simulate(patients[0].spec)
-    y = replace(PIPELINE, stages=PIPELINE.stages[:-1]).build().process(data).data
+def test_line_length_is_the_mean_step_of_the_filtered_signal(patients, filtered):
     for column in (0, 7, patients[0].line_length.shape[-1] - 1):
-        steps = np.abs(np.diff(y, prepend=y[:, :1]))[:, column * 64 : column * 64 + 512]
+        steps = np.abs(np.diff(filtered, prepend=filtered[:, :1]))[:, column * 64 : column * 64 + 512]
         np.testing.assert_allclose(patients[0].line_length[:, column], steps.mean(axis=1), rtol=1e-5)
     assert patients[0].line_length.shape[-1] == patients[0].data.shape[-1]
+
+
+def test_covariances_are_those_of_the_filtered_signal_over_each_frame(patients, filtered):
+    found = patients[0].covariance
+    assert found.shape == (190, patients[0].data.shape[-1])
+    assert (found.dtype, isinstance(found, np.memmap)) == (np.float32, True)
+    for column in (0, 7, FRAMES, found.shape[-1] - 1):  # several parts, up to the last column
+        frame = filtered[:, column * 64 : column * 64 + 512]
+        np.testing.assert_allclose(found[:, column], (frame @ frame.T / 512)[np.triu_indices(19)], rtol=1e-5, atol=1e-3)
+
+
+def test_a_folder_of_an_earlier_version_gets_what_it_lacks(tmp_path):
+    """The rest is neither read as something else nor computed again."""
+    specs = replace(SMALL, n_patients=2, duration_s=10.0).specs()
+    whole = features(PIPELINE, specs, tmp_path)
+    lacking = sorted(tmp_path.rglob("*-covariance.npy"))
+    assert len(lacking) == 2
+    for file in lacking:
+        file.unlink()
+    before = {file: file.stat().st_mtime_ns for file in tmp_path.rglob("*.npy")}
+    again = features(PIPELINE, specs, tmp_path)
+    assert before.items() <= {file: file.stat().st_mtime_ns for file in tmp_path.rglob("*.npy")}.items()
+    for one, other in zip(whole, again, strict=True):
+        np.testing.assert_array_equal(one.covariance, other.covariance)
+        np.testing.assert_array_equal(one.data, other.data)
+        np.testing.assert_array_equal(one.line_length, other.line_length)
 
 
 def test_what_is_there_is_not_computed_again(tmp_path):
@@ -84,7 +118,7 @@ def test_what_is_there_is_not_computed_again(tmp_path):
     again = features(PIPELINE, cohort.specs(), tmp_path)
     assert counted == [1]
     assert {file: file.stat().st_mtime_ns for file in tmp_path.rglob("*.npy")} == files
-    assert len(files) == 2
+    assert len(files) == 3
     assert again[0].data.shape == (19, 16, 33)
 
 
@@ -157,13 +191,48 @@ def test_tracks_have_one_row_for_each_prediction(patients):
 
 def test_the_classical_detectors_learn(patients):
     """They score the patients they have seen far above chance."""
-    for detector in (BandPowerDetector(PIPELINE), LineLengthDetector(PIPELINE)):
+    for detector in [made(PIPELINE) for made in DETECTORS.values()]:
         detector.fit(patients, Labelling())
         for patient in patients:
             labels = every_label(PIPELINE, patient, Labelling())
             score = detector.track(patient).logits[:, 1]
             pairs = itertools.product(score[labels == 1], score[labels == 0])
             assert np.mean([a > b for a, b in pairs]) > 0.7
+
+
+def test_detectors_are_scored_like_a_network(patients):
+    """Here on those that they have seen."""
+    found = classical(PIPELINE, dict.fromkeys(("train", "validation", "test"), patients), Labelling(), 0, ("tangent",))
+    assert list(found) == ["tangent"]
+    assert found["tangent"]["hours"] == pytest.approx(2 / 60)
+    assert found["tangent"]["n_seizures"] == sum(len(patient.seizures) for patient in patients)
+    assert found["tangent"]["window_auc"]["value"] > 0.9
+
+
+def test_tangent_vectors_are_those_of_the_correlations_in_a_window(patients, filtered):
+    """Against pyriemann; weights of the samples are how many frames of the window hold them."""
+    found = TangentDetector(PIPELINE).features(patients[0])
+    n_frames = PIPELINE.build().window_frames
+    starts = window_starts(patients[0].data.shape[-1], PIPELINE.build())
+    assert found.shape == (len(starts), 190)
+    weights = sum(np.pad(np.ones(512), (64 * k, 64 * (n_frames - 1 - k))) for k in range(n_frames))
+    for window in (0, len(starts) - 1):
+        part = filtered[:, starts[window] * 64 :][:, : len(weights)]
+        products = (part * weights) @ part.T
+        spread = np.sqrt(np.diagonal(products))
+        shrunk = 0.9 * products / np.outer(spread, spread) + 0.1 * np.eye(19)
+        expected = tangent_space(shrunk[None], np.eye(19), metric="logeuclid")[0]
+        np.testing.assert_allclose(found[window], expected, atol=1e-4)
+
+
+def test_amplitudes_and_flat_channels_do_not_enter_tangent_vectors(patients):
+    detector = TangentDetector(PIPELINE)
+    gains = np.geomspace(0.1, 10, 19)
+    rows, columns = np.triu_indices(19)
+    louder = replace(patients[0], covariance=patients[0].covariance * (gains[rows] * gains[columns])[:, None])
+    np.testing.assert_allclose(detector.features(louder), detector.features(patients[0]), atol=1e-4)
+    flat = replace(patients[0], covariance=np.where(((rows == 3) | (columns == 3))[:, None], 0, patients[0].covariance))
+    assert np.isfinite(detector.features(flat)).all()
 
 
 def test_sessions_are_covered_by_labelled_stretches(monkeypatch):
