@@ -212,6 +212,20 @@ class CausalSegmenter(nn.Module):
         """
         return self.step(x, self.initial(x.shape[0]))[0]
 
+    def segment(self, x: Tensor) -> Tensor:
+        """Judge every sample of windows, each a stream of its own.
+
+        Parameters
+        ----------
+        x : Tensor, shape (batch, n_channels, n_times)
+            Filtered signals, in µV.
+
+        Returns
+        -------
+        logits : Tensor, shape (batch, n_classes, n_times)
+        """
+        return self.frames(x, self.initial(x.shape[0]))[0]
+
     def step(self, x: Tensor, state: State) -> tuple[Tensor, State]:
         """Classify after the next samples.
 

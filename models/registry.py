@@ -127,7 +127,8 @@ def build(spec: ModelSpec) -> nn.Module:
     model : nn.Module
         In training mode. ``model.input_shape`` is the shape of one window, without the batch axis;
         ``model.eager_only``, where there is one, says why the model cannot be converted to ONNX. A model with ``step``
-        is served frame by frame with its state, see `models.causal`.
+        is served frame by frame with its state, see `models.causal`. One with ``segment`` gives logits for every
+        column of a window, (batch, n_classes, n_times), and can be taught each of them.
 
     Raises
     ------

@@ -6,6 +6,7 @@ from typing import Literal
 
 LossName = Literal["cross_entropy", "focal", "kl"]
 VoteWeights = Literal["none", "count", "steps"]
+TargetsName = Literal["window", "samples"]
 Balance = Literal["none", "classes"]
 Precision = Literal["float32", "bfloat16", "float16"]
 Monitor = Literal["accuracy", "balanced_accuracy", "loss"]

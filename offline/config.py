@@ -10,7 +10,7 @@ from typing import Any
 
 from bci.errors import SpecError, UsageError
 from bci.records import record_from_dict
-from offline.choices import Balance, Device, LossName, Monitor, Precision, SplitName, VoteWeights
+from offline.choices import Balance, Device, LossName, Monitor, Precision, SplitName, TargetsName, VoteWeights
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +77,7 @@ class TrainConfig:
         Inner folds of a trial.
     loss, label_smoothing, focal_gamma, vote_weights, balance, augment, ema_decay, precision, accumulate, clip_norm
         As in `offline.training_settings.LoopSettings`; None takes the model's default.
-    monitor, second_stage_votes, second_stage_share, device
+    monitor, second_stage_votes, second_stage_share, device, targets
         Likewise.
     """
 
@@ -121,6 +121,7 @@ class TrainConfig:
     second_stage_votes: float | None = None
     second_stage_share: float | None = None
     device: Device | None = None
+    targets: TargetsName | None = None
 
     def __post_init__(self) -> None:
         positive = ("window_s", "hop_s", "epochs", "patience", "learning_rate", "n_validation", "threads", "piece_s")
@@ -161,6 +162,7 @@ LOOP = (
     "second_stage_votes",
     "second_stage_share",
     "device",
+    "targets",
 )
 """Settings of the training loop that a recipe may set and that pass through to it."""
 

@@ -21,6 +21,7 @@ from offline.calibrate import fit_temperature
 from offline.checkpoint import write_atomic
 from offline.config import LOOP, TrainConfig
 from offline.datasets.base import Dataset
+from offline.datasets.registry import row_of
 from offline.feature_cache import FeatureCache
 from offline.fit import fit_stages
 from offline.fold import FoldResult, Scored, read_fold
@@ -28,6 +29,7 @@ from offline.losses import LossSpec, distributions
 from offline.processes import agreed, wait_for_all, writes
 from offline.recipes import Recipe
 from offline.splits import Split, sides
+from offline.targets import EverySample
 from offline.temporal import TemporalSplit
 from offline.training_loop import Epoch, LoopSettings, logits_of, train_network
 from offline.windows import WindowSet, cut_sessions, require_windows
@@ -107,7 +109,8 @@ def fit_model(
     learners = (*learning, *stopping) if closed and config.alarm_class is None else learning
     pipeline = fit_stages(recipe.pipeline(dataset.sessions[0].signal, config.window_s, config.hop_s), learners)
     cache = feature_cache(config)
-    train = cut_sessions(pipeline, learners, cache)
+    settings = loop_settings(recipe, config, stop_after)
+    train = cut_sessions(pipeline, learners, cache, every_column=settings.targets == "samples")
     spec = model_spec(recipe, pipeline, len(dataset.classes), config.dropout)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
@@ -115,10 +118,9 @@ def fit_model(
     if closed:
         from offline.baseline import fit_baseline  # scikit-learn and pyriemann: 2 s that networks do not need
 
-        fit_baseline(network, train, loop_settings(recipe, config).balance)
+        fit_baseline(network, train, settings.balance)
         return Fitted(pipeline, spec, network, (), 0)
     validation = cut_sessions(pipeline, stopping, cache) if stopping else None
-    settings = loop_settings(recipe, config, stop_after)
     signal = pipeline.build().signal_out
     trained = train_network(network, train, validation, settings, checkpoint, on_epoch, signal)
     temperature = 1.0 if validation is None else calibrated(network, validation)
@@ -146,6 +148,15 @@ def resolve(dataset: Dataset, recipe: Recipe, config: TrainConfig) -> dict[str, 
     UsageError
         If the settings do not fit the data or each other.
     """
+    try:
+        loop = loop_settings(recipe, config)
+    except SpecError as error:
+        raise UsageError(str(error)) from error
+    if loop.targets == "samples" and not row_of(config.task).continuous:
+        raise UsageError(
+            f"Targets of samples need events that are marked in long recordings, {config.task} has one label for each "
+            "stretch. Use --targets window."
+        )
     spec = recipe.pipeline(dataset.sessions[0].signal, config.window_s, config.hop_s)
     # a stage that is not fitted yet changes neither shape nor timing
     shape = replace(spec, stages=tuple(stage for stage in spec.stages if not isinstance(stage, RobustScale)))
@@ -153,11 +164,12 @@ def resolve(dataset: Dataset, recipe: Recipe, config: TrainConfig) -> dict[str, 
         require_windows(shape, dataset.sessions, config.window_s)
         model = model_spec(recipe, shape, len(dataset.classes), config.dropout)
         with torch.random.fork_rng(devices=[]):
-            build(model)
+            network = build(model)
     except (ValueError, RuntimeError) as error:  # SpecError among them; torch on an impossible size
         raise UsageError(f"These settings cannot be used for {config.model}: {error} Check --window-s.") from error
     try:
-        loop = loop_settings(recipe, config)
+        if loop.targets == "samples":
+            EverySample(network)
         if recipe.fit == "network":
             build_all(loop.augment, shape.build().signal_out)
     except SpecError as error:
@@ -165,8 +177,13 @@ def resolve(dataset: Dataset, recipe: Recipe, config: TrainConfig) -> dict[str, 
     return {
         "pipeline_sha256": hashlib.sha256(spec.to_json().encode()).hexdigest(),
         "model": {"name": model.name, "arguments": dict(model.arguments)},
-        "training": asdict(loop) if recipe.fit == "network" else {"balance": loop.balance},
+        "training": _recorded(loop) if recipe.fit == "network" else {"balance": loop.balance},
     }
+
+
+def _recorded(loop: LoopSettings) -> dict[str, Any]:
+    """Return the settings of a training as JSON values; runs on windows keep the record of before there were others."""
+    return {name: value for name, value in asdict(loop).items() if (name, value) != ("targets", "window")}
 
 
 def loop_settings(recipe: Recipe, config: TrainConfig, stop_after: int | None = None) -> LoopSettings:

@@ -27,8 +27,12 @@ def versions() -> dict[str, str]:
 
 
 def settings_record(config: TrainConfig) -> dict[str, Any]:
-    """Return all settings but the places of files, as JSON values."""
-    return {name: value for name, value in asdict(config).items() if name not in _PLACES}
+    """Return all settings but the places of files, as JSON values; without the newest where it is not given."""
+    return {
+        name: value
+        for name, value in asdict(config).items()
+        if name not in _PLACES and (name, value) != ("targets", None)
+    }
 
 
 def session_sha256(session: Session) -> str:

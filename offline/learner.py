@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -18,9 +17,9 @@ from models.layers import constrain_
 from offline.augment.base import Batch, Draws
 from offline.augment.registry import build_all
 from offline.ema import WeightAverage
-from offline.losses import distributions, vote_weights
 from offline.processes import n_processes, rank, summed
 from offline.sampler import epoch_order, second_stage
+from offline.targets import EverySample, taught
 from offline.training_settings import LoopSettings
 from offline.windows import WindowSet
 
@@ -28,22 +27,6 @@ WARM_UP = 0.1
 """Share of the schedule in which the learning rate rises; after it, it falls as a half cosine."""
 _AUGMENT = 1
 """Keeps the random numbers of augmentations apart from those of the order."""
-
-
-@dataclass(frozen=True, slots=True)
-class Targets:
-    """What the network should give for each stretch, and how much it counts.
-
-    Parameters
-    ----------
-    distributions : ndarray of float64, shape (n_stretches, n_classes)
-        Targets.
-    weights : ndarray of float64, shape (n_stretches,)
-        Weights.
-    """
-
-    distributions: np.ndarray
-    weights: np.ndarray
 
 
 class Learner:
@@ -87,9 +70,10 @@ class Learner:
         )
         self.scaler = torch.amp.GradScaler(settings.device, enabled=settings.precision == "float16")
         self.average = WeightAverage(network, settings.ema_decay) if settings.ema_decay else None
-        self._model = network if n_processes() == 1 else DistributedDataParallel(network)
+        judge = EverySample(network) if settings.targets == "samples" else network
+        self._model = judge if n_processes() == 1 else DistributedDataParallel(judge)
         self.n_classes = _n_logits(network, train)
-        self._targets = targets(train, self.n_classes, settings)
+        self._taught = taught(train, self.n_classes, settings)
         self._stages = (np.arange(len(train)),) * 2
         if settings.second_stage_votes:
             self._stages = (self._stages[0], second_stage(train.votes, settings.second_stage_votes))
@@ -167,7 +151,7 @@ class Learner:
     def _step(self, stretches: np.ndarray, starts: np.ndarray, seed: list[int]) -> Tensor:
         """Take one step and return this process's share of the loss."""
         settings = self._settings
-        whole = float(self._targets.weights[stretches].sum()) or 1.0
+        whole = float(self._taught(stretches, starts).weights.sum()) or 1.0
         size = len(stretches) // self._parts
         own = [slice(i * size, (i + 1) * size) for i in range(rank(), self._parts, n_processes())]
         loss = torch.zeros((), device=self._device)
@@ -198,11 +182,8 @@ class Learner:
         def tensor(values: np.ndarray) -> Tensor:
             return torch.from_numpy(np.ascontiguousarray(values, dtype=np.float32)).to(self._device)
 
-        return Batch(
-            tensor(self._train.cut(stretches, starts)),
-            tensor(self._targets.distributions[stretches]),
-            tensor(self._targets.weights[stretches]),
-        )
+        wanted = self._taught(stretches, starts)
+        return Batch(tensor(self._train.cut(stretches, starts)), tensor(wanted.distributions), tensor(wanted.weights))
 
     def _autocast(self) -> AbstractContextManager[Any]:
         if self._settings.precision == "float32":
@@ -222,14 +203,6 @@ def schedule(done: float) -> float:
     if done < WARM_UP:
         return 0.05 + 0.95 * done / WARM_UP
     return 0.5 * (1 + math.cos(math.pi * (done - WARM_UP) / (1 - WARM_UP)))
-
-
-def targets(windows: WindowSet, n_classes: int, settings: LoopSettings) -> Targets:
-    """Return what the network should give for each stretch, and how much it counts."""
-    return Targets(
-        distributions(windows.labels, windows.votes, n_classes),
-        vote_weights(windows.votes, len(windows), settings.vote_weights),
-    )
 
 
 def device_of(network: nn.Module) -> torch.device:

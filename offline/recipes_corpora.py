@@ -18,6 +18,7 @@ _BANDS = ((0.5, 4.0), (4.0, 8.0), (8.0, 13.0), (13.0, 30.0), (30.0, 45.0))
 # 2 s spectra of 256 Hz signals four times a second, about 45 dB: as the shipped detector of seizures has them
 _SPECTRA = LogMel(512, 512, 64, 40, 0.5, 40.0)
 _LEVEL = {"offset_db": 45.0}
+_EVERY = {"targets": "samples"}
 _ON_SPECTRA = {
     "mel_cnn": "mel CNN with GeM pooling",
     "mel_tcn": "mel TCN with state",
@@ -31,7 +32,11 @@ _ON_SPECTRA = {
 
 
 def _network(
-    architecture: str, line: str, stages: tuple[StageSpec, ...], arguments: Mapping[str, Any] | None = None
+    architecture: str,
+    line: str,
+    stages: tuple[StageSpec, ...],
+    arguments: Mapping[str, Any] | None = None,
+    training: Mapping[str, Any] | None = None,
 ) -> Recipe:
     """Return a recipe for few seizures in much background: classes are drawn equally often."""
     return Recipe(
@@ -44,7 +49,7 @@ def _network(
         patience=10,
         learning_rate=1e-3,
         dropout=0.2,
-        training={"balance": "classes", "monitor": "balanced_accuracy"},
+        training={"balance": "classes", "monitor": "balanced_accuracy", **(training or {})},
     )
 
 
@@ -80,8 +85,12 @@ def _corpus(reference: tuple[StageSpec, ...]) -> dict[str, Recipe]:
         },
         "eegnet": _network("eegnet", "EEGNet-8,2 on 0.5–40 Hz at 128 Hz", scaled),
         "grouped_cnn1d": _network("grouped_cnn1d", "parallel grouped convolutions on 0.5–40 Hz at 128 Hz", scaled),
-        "seizure_segmenter": _network("seizure_segmenter", "segmenter of samples: convolutions, transformer", band),
-        "causal_segmenter": _network("causal_segmenter", "the same with state, on 0.5–28 Hz at 64 Hz", slower),
+        "seizure_segmenter": _network(
+            "seizure_segmenter", "segmenter of samples: convolutions, transformer", band, training=_EVERY
+        ),
+        "causal_segmenter": _network(
+            "causal_segmenter", "the same with state, on 0.5–28 Hz at 64 Hz", slower, training=_EVERY
+        ),
     }
 
 

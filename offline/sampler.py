@@ -29,9 +29,13 @@ def epoch_order(labels: np.ndarray, shown: np.ndarray, balance: Balance, rng: np
     """
     if balance == "none":
         return rng.permutation(shown)
-    counts = np.bincount(labels[shown])
-    weights = 1.0 / counts[labels[shown]]
-    return rng.choice(shown, size=len(shown), replace=True, p=weights / weights.sum())
+    return rng.choice(shown, size=len(shown), replace=True, p=class_shares(labels[shown]))
+
+
+def class_shares(labels: np.ndarray) -> np.ndarray:
+    """Return the probability of each stretch, shape (n_stretches,), with which every class is equally probable."""
+    weights = 1.0 / np.bincount(labels)[labels]
+    return weights / weights.sum()
 
 
 def second_stage(votes: np.ndarray | None, least: float) -> np.ndarray:

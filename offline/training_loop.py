@@ -15,9 +15,10 @@ from torch import Tensor, nn
 from bci.chunk import Signal
 from offline.batch_norm import over_processes
 from offline.checkpoint import load_checkpoint, save_checkpoint
-from offline.learner import Learner, device_of, part, targets
+from offline.learner import Learner, device_of, part
 from offline.losses import LossSpec
 from offline.processes import agreed, writes
+from offline.targets import window_targets
 from offline.training_settings import Epoch, LoopSettings
 from offline.windows import WindowSet
 
@@ -189,7 +190,7 @@ def _checks(validation: WindowSet, n_classes: int, settings: LoopSettings) -> _C
     reach = validation.last - validation.first
     n = N_VALIDATION_WINDOWS if reach.any() else 1
     starts = [validation.first + reach * k // max(1, n - 1) for k in range(n)]
-    wanted = targets(validation, n_classes, settings)
+    wanted = window_targets(validation, n_classes, settings)
     return _Checks(
         np.concatenate([validation.cut(every, start) for start in starts]),
         np.tile(validation.labels, n),

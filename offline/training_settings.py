@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from bci.errors import SpecError
-from offline.choices import Balance, Device, LossName, Monitor, Precision, VoteWeights
+from offline.choices import Balance, Device, LossName, Monitor, Precision, TargetsName, VoteWeights
 from offline.losses import LossSpec
 
 
@@ -57,6 +57,8 @@ class LoopSettings:
         Share of the epochs after which the second stage begins.
     device : {"cpu", "cuda"}, default="cpu"
         Where the network is trained.
+    targets : {"window", "samples"}, default="window"
+        Whether a window is learnt as one, or each of its samples with its own class. Validation is of windows.
 
     Raises
     ------
@@ -85,6 +87,7 @@ class LoopSettings:
     second_stage_votes: float = 0.0
     second_stage_share: float = 0.5
     device: Device = "cpu"
+    targets: TargetsName = "window"
 
     def __post_init__(self) -> None:
         if self.accumulate < 1 or self.batch_size % self.accumulate:

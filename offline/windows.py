@@ -9,6 +9,7 @@ import numpy as np
 
 from bci.errors import SpecError
 from bci.pipeline import Pipeline, PipelineSpec
+from offline.column_classes import column_classes, earliest_starts
 from offline.datasets.base import Session
 from offline.feature_cache import FeatureCache
 
@@ -32,6 +33,8 @@ class SessionWindows:
     scored : ndarray of int64, shape (n_stretches,), or None, default=None
         First column of the window that is scored; None takes `first`. Where windows end in a stretch, it is the first
         that lies inside, of a shorter stretch the last one.
+    classes : ndarray of int8, shape (n_columns,), or None, default=None
+        Class of each column, -1 where it is not judged, see `offline.column_classes`; None if windows have one label.
     """
 
     data: np.ndarray
@@ -41,6 +44,7 @@ class SessionWindows:
     valid: np.ndarray | None = None
     votes: np.ndarray | None = None
     scored: np.ndarray | None = None
+    classes: np.ndarray | None = None
 
 
 class WindowSet:
@@ -57,6 +61,7 @@ class WindowSet:
     def __init__(self, sessions: Sequence[SessionWindows], n_columns: int) -> None:
         self._sessions = tuple(sessions)
         self._n_columns = n_columns
+        self._classes = [session.classes for session in sessions if session.classes is not None]
         self._session = np.repeat(np.arange(len(sessions)), [len(s.labels) for s in sessions])
         self.first = np.concatenate([s.first for s in sessions])
         self.last = np.concatenate([s.last for s in sessions])
@@ -82,9 +87,31 @@ class WindowSet:
         -------
         windows : ndarray of float32, shape (n_windows, n_channels[, n_features], n_columns)
         """
+        return self._cut([session.data for session in self._sessions], stretches, starts)
+
+    @property
+    def has_classes(self) -> bool:
+        """Whether columns have classes of their own."""
+        return len(self._classes) == len(self._sessions)
+
+    def classes(self, stretches: np.ndarray, starts: np.ndarray) -> np.ndarray:
+        """Return the classes of the columns of windows, as `cut`: int8, shape (n_windows, n_columns)."""
+        return self._cut(self._classes, stretches, starts)
+
+    def mean_counts(self, n_classes: int) -> np.ndarray:
+        """Return how many columns of each class a random window of each stretch has, in the mean.
+
+        Returns
+        -------
+        counts : ndarray of float64, shape (n_stretches, n_classes)
+        """
+        parts = zip(self._sessions, self._classes, strict=True)
+        return np.concatenate([_mean_counts(part, row, self._n_columns, n_classes) for part, row in parts])
+
+    def _cut(self, rows: Sequence[np.ndarray], stretches: np.ndarray, starts: np.ndarray) -> np.ndarray:
         return np.stack(
             [
-                self._sessions[self._session[i]].data[..., start : start + self._n_columns]
+                rows[self._session[i]][..., start : start + self._n_columns]
                 for i, start in zip(stretches, starts, strict=True)
             ]
         )
@@ -107,7 +134,9 @@ class WindowSet:
         return rng.integers(self.first[stretches], self.last[stretches] + 1)
 
 
-def session_windows(pipeline: Pipeline, session: Session, cache: FeatureCache | None = None) -> SessionWindows:
+def session_windows(
+    pipeline: Pipeline, session: Session, cache: FeatureCache | None = None, every_column: bool = False
+) -> SessionWindows:
     """Run a whole recording through a pipeline and find where windows may start.
 
     Parameters
@@ -118,6 +147,8 @@ def session_windows(pipeline: Pipeline, session: Session, cache: FeatureCache | 
         Its stretches need room for at least one window each.
     cache : FeatureCache or None, default=None
         Where outputs of pipelines are kept, mapped from disk; None computes them in memory.
+    every_column : bool, default=False
+        Whether columns get classes. A window then need only end in its stretch; it may begin in those right before.
 
     Returns
     -------
@@ -136,13 +167,20 @@ def session_windows(pipeline: Pipeline, session: Session, cache: FeatureCache | 
     first, last, scored = _starts(block.last_input, pipeline, session)
     labels = np.array([stretch.label for stretch in session.stretches], dtype=np.int64)
     votes = _stretch_votes(session)
-    return SessionWindows(block.data.astype(np.float32, copy=False), first, last, labels, block.valid, votes, scored)
+    data, classes = block.data.astype(np.float32, copy=False), None
+    if every_column:
+        classes = column_classes(block.last_input, session.stretches)
+        first = np.minimum(first, earliest_starts(block.last_input, pipeline.window_frames, session.stretches))
+    return SessionWindows(data, first, last, labels, block.valid, votes, scored, classes)
 
 
-def cut_sessions(spec: PipelineSpec, sessions: Sequence[Session], cache: FeatureCache | None = None) -> WindowSet:
+def cut_sessions(
+    spec: PipelineSpec, sessions: Sequence[Session], cache: FeatureCache | None = None, every_column: bool = False
+) -> WindowSet:
     """Return the windows of several sessions, each run through the pipeline from its first sample."""
     pipeline = spec.build()
-    return WindowSet([session_windows(pipeline, session, cache) for session in sessions], pipeline.window_frames)
+    windows = [session_windows(pipeline, session, cache, every_column) for session in sessions]
+    return WindowSet(windows, pipeline.window_frames)
 
 
 def require_windows(spec: PipelineSpec, sessions: Sequence[Session], window_s: float | None = None) -> None:
@@ -206,6 +244,17 @@ def _starts(
         )
     scored = np.where(around, (first + last) // 2, np.where(ends, np.minimum(np.maximum(inside, first), last), first))
     return first.astype(np.int64), last.astype(np.int64), scored.astype(np.int64)
+
+
+def _mean_counts(session: SessionWindows, classes: np.ndarray, n_columns: int, n_classes: int) -> np.ndarray:
+    counts = np.zeros((len(session.labels), n_classes))
+    first, after = session.first, session.last + 1
+    for label in range(n_classes):
+        before = np.concatenate([[0], np.cumsum(classes == label, dtype=np.int64)])
+        sums = np.concatenate([[0], np.cumsum(before)])  # of many windows at once: none is cut
+        ends, begins = sums[after + n_columns] - sums[first + n_columns], sums[after] - sums[first]
+        counts[:, label] = (ends - begins) / (after - first)
+    return counts
 
 
 def _stretch_votes(session: Session) -> np.ndarray | None:

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
-from offline.choices import Balance, Device, LossName, Monitor, Precision, SplitName, VoteWeights
+from offline.choices import Balance, Device, LossName, Monitor, Precision, SplitName, TargetsName, VoteWeights
 from offline.config import SETTINGS, TrainConfig, read_config
 
 if TYPE_CHECKING:
@@ -82,6 +82,7 @@ def _add_loop(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--second-stage-share", type=float, metavar="X", help="when that begins (default 0.5)")
     parser.add_argument("--device", choices=get_args(Device), help="where the network is trained (default cpu)")
+    parser.add_argument("--targets", choices=get_args(TargetsName), help="learn windows, or every sample of them")
 
 
 def add_part(parser: argparse.ArgumentParser) -> None:

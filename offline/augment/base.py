@@ -22,15 +22,20 @@ class Batch:
     ----------
     windows : Tensor of float32, shape (n_windows, n_channels[, n_features], n_columns)
         Outputs of the pipeline.
-    targets : Tensor of float32, shape (n_windows, n_classes)
-        Distributions over the classes.
-    weights : Tensor of float32, shape (n_windows,)
-        How much each window counts.
+    targets : Tensor of float32, shape (n_windows, n_classes[, n_columns])
+        Distributions over the classes, of windows or of each of their columns.
+    weights : Tensor of float32, shape (n_windows[, n_columns])
+        How much each window or column counts.
     """
 
     windows: Tensor
     targets: Tensor
     weights: Tensor
+
+    @property
+    def of_columns(self) -> bool:
+        """Whether every column has a target of its own."""
+        return self.weights.ndim == 2
 
 
 class Draws:
@@ -100,9 +105,11 @@ class Augmentation(Protocol):
         """
 
 
-def replaced(batch: Batch, chosen: Tensor, windows: Tensor) -> Batch:
-    """Return the batch with the chosen windows exchanged."""
-    return replace(batch, windows=torch.where(along(chosen, windows), windows, batch.windows))
+def replaced(batch: Batch, chosen: Tensor, **changed: Tensor) -> Batch:
+    """Return the batch with `windows`, `targets` or `weights` exchanged where windows are chosen."""
+    return replace(
+        batch, **{name: torch.where(along(chosen, x), x, getattr(batch, name)) for name, x in changed.items()}
+    )
 
 
 def along(per_window: Tensor, windows: Tensor) -> Tensor:

@@ -46,7 +46,7 @@ class CutOut:
 
 @dataclass(frozen=True, slots=True)
 class WindowMask:
-    """A stretch of time is hidden in all channels, and in features a band as well.
+    """A stretch of time is hidden in all channels, and in features a band as well. Hidden columns are not judged.
 
     Parameters
     ----------
@@ -110,7 +110,7 @@ def _cut_out(spec: CutOut, batch: Batch, draws: Draws) -> Batch:
     box = _span(rows, spec.longest_share, draws)[:, :, None] & _span(columns, spec.longest_share, draws)[:, None, :]
     if batch.windows.ndim == 4:
         box = box[:, None]
-    return replaced(batch, draws.chosen(spec.p), batch.windows.masked_fill(box, HIDDEN))
+    return replaced(batch, draws.chosen(spec.p), windows=batch.windows.masked_fill(box, HIDDEN))
 
 
 def _mask(spec: WindowMask, batch: Batch, draws: Draws) -> Batch:
@@ -118,12 +118,16 @@ def _mask(spec: WindowMask, batch: Batch, draws: Draws) -> Batch:
     hidden = time.reshape(len(time), *[1] * (batch.windows.ndim - 2), -1)
     if batch.windows.ndim == 4:
         hidden = hidden | _span(batch.windows.shape[-2], spec.longest_share, draws)[:, None, :, None]
-    return replaced(batch, draws.chosen(spec.p), batch.windows.masked_fill(hidden, HIDDEN))
+    changed = {"windows": batch.windows.masked_fill(hidden, HIDDEN)}
+    if batch.of_columns:
+        changed["weights"] = batch.weights.masked_fill(time, 0.0)
+    return replaced(batch, draws.chosen(spec.p), **changed)
 
 
 def _drop(spec: ChannelDrop, n_channels: int, batch: Batch, draws: Draws) -> Batch:
     hidden = draws.subset(n_channels, 1, min(spec.most, n_channels - 1))
-    return replaced(batch, draws.chosen(spec.p), batch.windows.masked_fill(along(hidden, batch.windows), HIDDEN))
+    changed = batch.windows.masked_fill(along(hidden, batch.windows), HIDDEN)
+    return replaced(batch, draws.chosen(spec.p), windows=changed)
 
 
 def _span(length: int, longest_share: float, draws: Draws) -> Tensor:

@@ -14,7 +14,7 @@ from offline.augment.base import Batch, Change, Draws, along, require_number, re
 
 @dataclass(frozen=True, slots=True)
 class Mixup:
-    """Blend of each window with another one, and of their targets.
+    """Blend of each window with another one, and of their targets. A column is judged where it is in both.
 
     Windows 2i and 2i + 1 of a batch are partners. Their order is random, so each partner is as good as drawn, and a
     part of a batch with an even number of windows holds both.
@@ -54,4 +54,8 @@ def _mix(spec: Mixup, batch: Batch, draws: Draws) -> Batch:
         own = along(share, x).to(x.dtype)
         return x * own + x[partner] * (1 - own)
 
-    return Batch(blend(batch.windows), blend(batch.targets), blend(batch.weights))
+    weights = blend(batch.weights)
+    if batch.of_columns:
+        judged = (batch.weights > 0) & ((batch.weights[partner] > 0) | (share == 1)[:, None])
+        weights = weights * judged
+    return Batch(blend(batch.windows), blend(batch.targets), weights)

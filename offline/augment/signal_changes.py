@@ -58,7 +58,7 @@ class LeftRightFlip:
 
 @dataclass(frozen=True, slots=True)
 class TimeShift:
-    """The window is shifted; what comes in at its edge is its own mirror image.
+    """The window is shifted, with the classes of its columns; what comes in at its edge is its own mirror image.
 
     Parameters
     ----------
@@ -172,7 +172,7 @@ def _opposite(found: re.Match[str]) -> str:
 
 
 def _flip(spec: LeftRightFlip, order: Tensor, batch: Batch, draws: Draws) -> Batch:
-    return replaced(batch, draws.chosen(spec.p), batch.windows[:, order.to(batch.windows.device)])
+    return replaced(batch, draws.chosen(spec.p), windows=batch.windows[:, order.to(batch.windows.device)])
 
 
 def _shift(spec: TimeShift, batch: Batch, draws: Draws) -> Batch:
@@ -181,8 +181,14 @@ def _shift(spec: TimeShift, batch: Batch, draws: Draws) -> Batch:
     at = torch.arange(n, device=by.device) + by[:, None]
     at = torch.where(at < 0, -at, at)
     at = torch.where(at > n - 1, 2 * (n - 1) - at, at)
-    at = at.reshape(len(by), *[1] * (batch.windows.ndim - 2), n).expand_as(batch.windows)
-    return replaced(batch, draws.chosen(spec.p), batch.windows.gather(-1, at))
+
+    def moved(x: Tensor) -> Tensor:
+        return x.gather(-1, at.reshape(len(by), *[1] * (x.ndim - 2), n).expand_as(x))
+
+    changed = {"windows": moved(batch.windows)}
+    if batch.of_columns:
+        changed |= {"targets": moved(batch.targets), "weights": moved(batch.weights)}
+    return replaced(batch, draws.chosen(spec.p), **changed)
 
 
 def _bandpass(spec: RandomBandpass, signal: Signal, batch: Batch, draws: Draws) -> Batch:
@@ -206,4 +212,4 @@ def _jitter(spec: AmplitudeJitter, signal: Signal, batch: Batch, draws: Draws) -
     half = spec.spread_db / 2**0.5
     gain_db = along(draws.normal(half, 1) + draws.normal(half, signal.n_channels), batch.windows)
     changed = batch.windows + gain_db if signal.unit == "dB" else batch.windows * 10 ** (gain_db / 20)
-    return replaced(batch, draws.chosen(spec.p), changed)
+    return replaced(batch, draws.chosen(spec.p), windows=changed)
