@@ -1,8 +1,8 @@
 """Epilepsy or not, from five minutes of a consumer headset: a diagnosis for each person, no seizures marked.
 
-Layout: ``sub-001_eeg.edf`` with 14 channels at 128 Hz, and ``participants.tsv`` with ``participant_id`` and ``group``
-(epilepsy or control). Bands without brain signal predict the group almost as well as brain bands do: a high score is
-not yet epilepsy.
+Layouts: ``sub-001_eeg.edf`` with 14 channels at 128 Hz, and ``participants.tsv`` with ``participant_id`` and ``group``
+(epilepsy or control); or that of the authors, see `offline.datasets.epoc_original`. Bands without brain signal predict
+the group almost as well as brain bands do: a high score is not yet epilepsy.
 
 References
 ----------
@@ -22,52 +22,67 @@ from bci.errors import AnnotationError, BciError, RecordingError
 from bci.sources.recording import Recording, open_recording
 from bci.texts import printable
 from offline.datasets.annotated import nothing_usable
-from offline.datasets.base import Dataset, Problem, Session, Stretch
+from offline.datasets.base import Dataset, Problem, Session
 from offline.datasets.edf_header import require_complete
+from offline.datasets.epoc_original import COUNTRIES, read_original
+from offline.datasets.epoc_people import CLASSES, PIECE_S, group_label, pieces
 from offline.datasets.tables import read_rows
 
-CLASSES = ("control", "epilepsy")
-LAYOUT = "participants.tsv with sub-XXX_eeg.edf"
-PIECE_S = 10.0
-"""Each recording is cut into stretches of this length: training sees one window of each in an epoch."""
+PARTICIPANTS = "participants.tsv"
+LAYOUT = f"{PARTICIPANTS} with sub-XXX_eeg.edf, or {' or '.join(COUNTRIES)} with signal-XXX.csv.gz"
 
 
 def load(folder: Path) -> Dataset:
-    """Read the archive.
+    """Read the archive, in either layout.
 
     Parameters
     ----------
     folder : Path
-        Folder with ``participants.tsv`` and the recordings.
+        Folder with ``participants.tsv`` and the recordings, or with the authors' tables and theirs.
 
     Returns
     -------
     dataset : Dataset
-        One session per person. People without a recording, recordings of nobody, unknown groups, and recordings that
-        are cut off or have another rate or other channels than most are listed as problems.
+        People without a recording, recordings of nobody, unknown groups, and recordings that are cut off, too short or
+        have another rate or other channels than they should are listed as problems.
 
     Raises
     ------
     AnnotationError
-        If ``participants.tsv`` cannot be read or lacks a column.
+        If there is no table of people or two sorts of them, or one cannot be read or lacks a column.
     RecordingError
         If no recording can be used.
     """
-    table = folder / "participants.tsv"
+    tables = [name for name in (PARTICIPANTS, *COUNTRIES) if (folder / name).is_file()]
+    if not tables or (PARTICIPANTS in tables and len(tables) > 1):
+        raise AnnotationError(
+            f"The task epoc-epilepsy needs {PARTICIPANTS}, or {' or '.join(COUNTRIES)}, {folder} has "
+            f"{' and '.join(tables) or 'none'}. Fetch what is missing, or keep one sort in a folder."
+        )
+    sessions, problems = (_read_edfs if PARTICIPANTS in tables else read_original)(folder)
+    if not sessions:
+        raise nothing_usable("epoc-epilepsy", LAYOUT, folder, problems)
+    return Dataset("epoc-epilepsy", CLASSES, sessions, problems)
+
+
+def _read_edfs(folder: Path) -> tuple[tuple[Session, ...], tuple[Problem, ...]]:
+    """Read ``participants.tsv`` and the EDF of each person."""
+    table = folder / PARTICIPANTS
     problems: list[Problem] = []
     groups: dict[str, int] = {}
     bad: list[str] = []
     for row, cells in read_rows(table, ("participant_id", "group"), delimiter="\t", bad=bad):
-        where = f"{table.name}, row {row}"
-        name, group = cells["participant_id"], cells["group"].lower()
-        if group not in CLASSES:
-            reason = f"{where}: group must be one of {', '.join(CLASSES)}, got {printable(group)!r}. Correct the row."
-            problems.append(Problem(table, reason))
-        elif name in groups:
+        where, name = f"{table.name}, row {row}", cells["participant_id"]
+        try:
+            label = group_label(cells["group"], where)
+        except BciError as error:
+            problems.append(Problem(table, str(error)))
+            continue
+        if name in groups:
             reason = f"{where}: each participant must have one row, {printable(name)} has two. Take one out."
             problems.append(Problem(table, reason))
         else:
-            groups[name] = CLASSES.index(group)
+            groups[name] = label
     problems += [Problem(table, reason) for reason in bad]
     opened: list[tuple[Path, str, Recording]] = []
     for path in sorted(folder.glob("*_eeg.edf")):
@@ -86,9 +101,7 @@ def load(folder: Path) -> Dataset:
         if not (folder / f"{printable(name)}_eeg.edf").is_file():
             reason = "The table of participants names it, it is missing. Fetch it."
             problems.append(Problem(folder / f"{printable(name)}_eeg.edf", reason))
-    if not sessions:
-        raise nothing_usable("epoc-epilepsy", LAYOUT, folder, problems)
-    return Dataset("epoc-epilepsy", CLASSES, tuple(sessions), tuple(problems))
+    return tuple(sessions), tuple(problems)
 
 
 def _listed(path: Path, groups: dict[str, int]) -> str:
@@ -106,9 +119,7 @@ def _session(path: Path, name: str, recording: Recording, common: Signal, label:
             f"({', '.join(common.names)}), got {signal.n_channels} at {signal.sfreq:g} Hz ({', '.join(signal.names)}). "
             "Leave it out."
         )
-    piece = round(PIECE_S * signal.sfreq)
-    starts = range(0, recording.n_samples - piece + 1, piece)
-    stretches = tuple(Stretch(start, start + piece, label) for start in starts)
+    stretches = pieces(recording.n_samples, signal.sfreq, label)
     if not stretches:
         raise RecordingError(
             f"The recording must last {PIECE_S:g} s at least, it lasts {recording.duration_s:g} s. Leave it out."

@@ -73,7 +73,7 @@ TASKS: dict[str, Task] = {
         has_archive=False,
     ),
     "epoc-epilepsy": Task(
-        "offline.datasets.epoc_epilepsy", "epilepsy or control, for each person (Emotiv EPOC, Guinea-Bissau)"
+        "offline.datasets.epoc_epilepsy", "epilepsy or control, for each person (Emotiv EPOC, two countries)"
     ),
     "ecog-seizures": Task("offline.datasets.ecog_seizures", "before or during a seizure, ECoG of one patient"),
     "hms": Task("offline.datasets.hms", "votes of experts for six patterns in ICU EEG (HMS)"),

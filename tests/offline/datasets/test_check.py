@@ -194,7 +194,7 @@ def test_many_problems_are_cut(tmp_path, capsys, monkeypatch):
         (["check", "--dataset", "nothing", "--data", "."], "No task is named 'nothing'"),
         (["download"], "A download needs one NAME, as in 'data download chb-mit'"),
         (["download", "chb-mit"], "A download needs a folder, got none. Pass --data DIR"),
-        (["download", "hms", "--data", "x"], "A download needs one of chb-mit, siena, got 'hms'"),
+        (["download", "hms", "--data", "x"], "siena-bids, got 'hms'. Others are fetched by hand"),
     ],
 )
 def test_wrong_usage_is_one_line_and_leaves_nothing(words, message, tmp_path, capsys, monkeypatch):

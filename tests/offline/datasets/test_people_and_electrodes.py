@@ -86,7 +86,7 @@ def test_people_that_cannot_be_used_are_listed(people, kind):
 
 
 def test_an_archive_of_nobody_is_refused(tmp_path):
-    with pytest.raises(AnnotationError, match=r"The file participants\.tsv is missing"):
+    with pytest.raises(AnnotationError, match=r"needs participants\.tsv, or metadata_gui.*\.csv, .* has none\. Fetch"):
         epoc_epilepsy.load(tmp_path)
     (tmp_path / "participants.tsv").write_text(HEAD)
     with pytest.raises(RecordingError, match=r"epoc-epilepsy needs participants\.tsv .* found no usable one"):
