@@ -29,23 +29,45 @@ CASES = {
         "vote_weights": "count",
         "loss": "kl",
     },
+    "samples": {"targets": "samples", "balance": "classes", "augment": ("time_shift:p=1", "window_mask:p=1")},
 }
 
 
-def windows(seed: int, n: int = 16) -> WindowSet:
+def windows(seed: int, n: int = 16, of_columns: bool = False) -> WindowSet:
     rng = np.random.default_rng(seed)
     labels = np.arange(n) % 2
     data = rng.standard_normal((2, 64 * n)).astype(np.float32) * np.repeat(1 + labels, 64).astype(np.float32)
     first = 64 * np.arange(n)
     votes = np.stack([3.0 - 2 * labels, 1.0 + labels], axis=1)
-    return WindowSet([SessionWindows(data, first, first + 32, labels, votes=votes)], 32)
+    if not of_columns:
+        return WindowSet([SessionWindows(data, first, first + 32, labels, votes=votes)], 32)
+    classes = np.repeat(labels, 64).astype(np.int8)
+    classes[::7] = -1
+    return WindowSet([SessionWindows(data, np.maximum(first - 20, 0), first + 32, labels, classes=classes)], 32)
 
 
-def network(normalised: bool) -> torch.nn.Module:
+class Segmenter(torch.nn.Module):
+    """Judges every sample by its neighbours."""
+
+    def __init__(self, norm: torch.nn.Module) -> None:
+        super().__init__()
+        first = torch.nn.Conv1d(2, 4, 9, padding=4, bias=isinstance(norm, torch.nn.Identity))
+        self.layers = torch.nn.Sequential(first, norm, torch.nn.ELU(), torch.nn.Conv1d(4, 2, 1))
+
+    def segment(self, x: torch.Tensor) -> torch.Tensor:
+        return self.layers(x)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.segment(x).mean(dim=-1)
+
+
+def network(normalised: bool, of_columns: bool = False) -> torch.nn.Module:
     """Return a network without dropout; a bias before normalisation has no gradient but rounding."""
     with torch.random.fork_rng():
         torch.manual_seed(0)
         norm = torch.nn.BatchNorm1d(4) if normalised else torch.nn.Identity()
+        if of_columns:
+            return Segmenter(norm)
         first = torch.nn.Conv1d(2, 4, 9, bias=not normalised)
         return torch.nn.Sequential(first, norm, torch.nn.ELU(), torch.nn.Flatten(), torch.nn.Linear(96, 2))
 
@@ -53,9 +75,9 @@ def network(normalised: bool) -> torch.nn.Module:
 def trained(case: str, normalised: bool, checkpoint: Path | None = None) -> tuple[dict, list]:
     from bci.chunk import Signal
 
-    settings = LoopSettings(**PLAIN | CASES[case])
-    model = network(normalised)
-    found = train_network(model, windows(0), windows(1), settings, checkpoint, signal=Signal(32.0, ("C3", "C4")))
+    settings, of_columns = LoopSettings(**PLAIN | CASES[case]), case == "samples"
+    model, sets = network(normalised, of_columns), [windows(seed, of_columns=of_columns) for seed in (0, 1)]
+    found = train_network(model, *sets, settings, checkpoint, signal=Signal(32.0, ("C3", "C4")))
     return model.state_dict(), [epoch.train_loss for epoch in found.history]
 
 

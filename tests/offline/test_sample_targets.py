@@ -141,6 +141,24 @@ def test_gradients_reach_every_parameter_and_it_learns(name):
     assert losses[-1] < 0.7 * losses[0]
 
 
+def test_a_change_inside_a_window_is_found_better_than_by_a_network_taught_windows():
+    """Of windows of other recordings, a third of which lies before their stretch."""
+    unseen = windows(7, back=N_WINDOW // 3)
+    x = torch.from_numpy(unseen.cut(np.arange(1, N), unseen.first[1:]))
+    x[:, 1] = 0.0  # not by the channel that carries the class
+    wanted = torch.from_numpy(unseen.classes(np.arange(1, N), unseen.first[1:]).astype(np.int64))
+    found = {}
+    for targets in ("window", "samples"):
+        network = segmenter("seizure_segmenter")
+        train = windows(back=48 if targets == "samples" else 0)
+        train._sessions[0].data[1] = 0.0
+        train_network(network, train, None, replace(SETTINGS, epochs=12, stop_after=12, targets=targets))
+        with torch.no_grad():
+            found[targets] = float((network.segment(x).argmax(dim=1) == wanted).float().mean())
+    assert found["samples"] > 0.8, found
+    assert found["samples"] > found["window"] + 0.1, found
+
+
 @pytest.mark.parametrize("name", SEGMENTERS)
 def test_windows_are_judged_by_their_end(name):
     """The last column of what is taught is what is served."""
