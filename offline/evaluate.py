@@ -21,7 +21,7 @@ from offline.calibrate import fit_temperature
 from offline.checkpoint import write_atomic
 from offline.config import LOOP, TrainConfig
 from offline.datasets.base import Dataset
-from offline.datasets.registry import row_of
+from offline.datasets.registry import TASKS, row_of
 from offline.feature_cache import FeatureCache
 from offline.fit import fit_stages
 from offline.fold import FoldResult, Scored, read_fold
@@ -153,9 +153,10 @@ def resolve(dataset: Dataset, recipe: Recipe, config: TrainConfig) -> dict[str, 
     except SpecError as error:
         raise UsageError(str(error)) from error
     if loop.targets == "samples" and not row_of(config.task).continuous:
+        marked = ", ".join(name for name, row in TASKS.items() if row.continuous)
         raise UsageError(
-            f"Targets of samples need events that are marked in long recordings, {config.task} has one label for each "
-            "stretch. Use --targets window."
+            f"Targets of samples need a task with seizures marked in long recordings ({marked}), got {config.task}. "
+            "Use --targets window."
         )
     spec = recipe.pipeline(dataset.sessions[0].signal, config.window_s, config.hop_s)
     # a stage that is not fitted yet changes neither shape nor timing

@@ -107,6 +107,6 @@ def test_models_that_judge_windows_are_refused(archive, tmp_path, model, kind):
 def test_a_task_with_one_label_a_recording_is_refused(tmp_path, monkeypatch):
     install(monkeypatch)
     settings = TrainConfig("toy", "eegnet", str(tmp_path / "out"), window_s=0.5, targets="samples")
-    with pytest.raises(UsageError, match=r"marked in long recordings, toy has one label for each stretch\. Use --targ"):
+    with pytest.raises(UsageError, match=r"marked in long recordings \(chb-mit, .*\), got toy\. Use --targets w"):
         train(settings, CREATED)
     assert not (tmp_path / "out").exists()
