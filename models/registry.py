@@ -42,6 +42,7 @@ _BUILDERS = {
     "picture_network": "models.spectrogram_network:picture_network",
     "band_power": "models.band_features:band_power",
     "tangent_correlation": "models.band_features:tangent_correlation",
+    "spectrum_blocks": "models.spectrum_blocks:spectrum_blocks",
 }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, cast
 
 import numpy as np
@@ -63,11 +64,10 @@ def fit_baseline(network: nn.Module, train: WindowSet, balance: Balance = "none"
             f"A classifier needs stretches of at least two classes, got class {found[0]} only. "
             "Add recordings of the others."
         )
-    windows = [torch.from_numpy(part) for part in _parts(train.scored_windows())]
     with torch.no_grad():
         if isinstance(network, TangentCcaClassifier):
-            _load_reference(network, windows)
-        features = torch.cat([model.features(part) for part in windows]).numpy()
+            _load_reference(network, train)
+        features = torch.cat([model.features(part) for part in _windows(train)]).numpy()
     mean = features.mean(axis=0)
     scale = _scale(network, features)
     penalty = INVERSE_PENALTY if isinstance(network, TangentCcaClassifier) else BAND_INVERSE_PENALTY / len(train)
@@ -82,9 +82,9 @@ def fit_baseline(network: nn.Module, train: WindowSet, balance: Balance = "none"
     model.load_classifier(coef, intercept, mean, scale)
 
 
-def _load_reference(model: TangentCcaClassifier, windows: list[Tensor]) -> None:
+def _load_reference(model: TangentCcaClassifier, train: WindowSet) -> None:
     if len(model.whitening):
-        covariances = torch.cat([model.covariances(part) for part in windows]).numpy()
+        covariances = torch.cat([model.covariances(part) for part in _windows(train)]).numpy()
         model.load_reference(TangentSpace(metric="riemann").fit(covariances).reference_)
 
 
@@ -100,5 +100,8 @@ def _scale(network: nn.Module, features: np.ndarray) -> np.ndarray:
     return scale
 
 
-def _parts(windows: np.ndarray) -> list[np.ndarray]:
-    return [windows[i : i + BATCH] for i in range(0, len(windows), BATCH)]
+def _windows(train: WindowSet) -> Iterator[Tensor]:
+    """Yield the scored windows in parts: band-passed copies of an archive may be more than the memory holds."""
+    for i in range(0, len(train), BATCH):
+        stretches = np.arange(i, min(i + BATCH, len(train)))
+        yield torch.from_numpy(train.cut(stretches, train.scored[stretches]))

@@ -43,7 +43,7 @@ class Recipe:
     training : mapping, default={}
         Other defaults of training, by the names in `offline.config.LOOP`.
     note : str, default=""
-        What may limit it; reports call it a possible reason where the model is below the strong baseline.
+        What may limit it; reports call it a possible reason where the model is below the first strong baseline.
     """
 
     architecture: str

@@ -15,12 +15,13 @@ from bci.stages.scale import RobustScale, Scale
 from offline.config import TrainConfig
 from offline.datasets.registry import EXAMPLES, row_of
 from offline.recipe import Recipe
+from offline.recipe_baselines import on_bands
 from offline.recipes_archives import ECOG, EPOC
 from offline.recipes_corpora import AVERAGE, BANANA
 from offline.recipes_icu import ICU
 from offline.recipes_seizures import IMAGES, SEGMENTS
 
-__all__ = ["RECIPES", "STRONG_BASELINE", "Recipe", "configured", "recipe"]
+__all__ = ["RECIPES", "STRONG_BASELINES", "Recipe", "configured", "recipe"]
 
 _SHAPE = ("n_channels", "n_times", "n_features", "sfreq", "n_classes")
 
@@ -106,6 +107,13 @@ RECIPES: dict[str, dict[str, Recipe]] = {
             },
             fit="baseline",
         ),
+        "band_power": on_bands(
+            "band_power",
+            "logistic regression on log powers around the three stimuli",
+            _TANGENT_BANDS,
+            15.0,
+            (_TO_UV,),
+        ),
     },
     "seizure-sim": {
         "mel_cnn": _simulated("mel_cnn", "mel CNN with GeM pooling on 2 s spectra every 0.25 s"),
@@ -164,5 +172,14 @@ def recipe(task: str, model: str) -> Recipe:
     return models[model]
 
 
-STRONG_BASELINE: dict[str, str] = {"ssvep": "riemann", "epoc-epilepsy": "tangent_nuisance"}
-"""Task → the model that every other one is compared with, on the same folds."""
+_BOTH = ("tangent_correlation", "band_power")
+STRONG_BASELINES: dict[str, tuple[str, ...]] = {
+    "ssvep": ("riemann", "band_power"),
+    "epoc-epilepsy": ("tangent_nuisance",),
+    **dict.fromkeys(("ecog-seizures", "icu-hms", "seizure-segments"), _BOTH),
+    **dict.fromkeys(EXAMPLES, ("spectrum_blocks",)),
+}
+"""Task → the models that every other one is compared with, on the same folds.
+
+Band-passed copies of many hours take longer than many a network: there the same models are runs of their own.
+"""

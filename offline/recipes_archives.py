@@ -12,6 +12,7 @@ from bci.stages.logmel import LogMel
 from bci.stages.resample import Resample
 from bci.stages.scale import Clip, RobustScale
 from offline.recipe import Recipe
+from offline.recipe_baselines import BALANCED, band_baselines, on_bands
 
 _BAND = (Bandpass(1.0, 45.0), AverageReference())
 _CLIPPED = (*_BAND, Clip(200.0))
@@ -50,34 +51,21 @@ def _small(
     )
 
 
-def _bands(
-    architecture: str, line: str, bands: tuple[tuple[float, float], ...], reference_hz: float, *before: StageSpec
-) -> Recipe:
-    """Return the recipe of a regression on features of band-passed signals, with the recording's own reference."""
-    return Recipe(
-        architecture,
-        line,
-        (*before, FilterBank(bands)),
-        reference_hz,
-        arguments={"n_bands": len(bands)},
-        fit="baseline",
-        training={"balance": "classes"},
-    )
-
-
 EPOC: dict[str, Recipe] = {
-    "band_power": _bands("band_power", "logistic regression on log powers of five bands", _BRAIN_BANDS, _ALPHA_HZ),
-    "tangent_correlation": _bands(
-        "tangent_correlation",
-        "logistic regression on log-Euclidean tangent vectors of correlations in five bands",
-        _BRAIN_BANDS,
-        _ALPHA_HZ,
-    ),
-    "tangent_nuisance": _bands(
+    **band_baselines(_BRAIN_BANDS, _ALPHA_HZ),
+    "tangent_nuisance": on_bands(
         "tangent_correlation",
         "logistic regression on tangent vectors of drifts below 1 Hz and of 45–62 Hz: no brain signal",
         _NUISANCE_BANDS,
         0.5,
+    ),
+    "spectrum_blocks": Recipe(
+        "spectrum_blocks",
+        "logistic regression on mean levels of eight bands of 2 s spectra",
+        _MEL,
+        _ALPHA_HZ,
+        fit="baseline",
+        training=BALANCED,
     ),
     "eegnet": _small("eegnet", "EEGNet-8,2 on 1–45 Hz", _SCALED),
     "eegnet_ssvep": _small("eegnet_ssvep", "EEGNet with 96 temporal filters of 1 s on 1–45 Hz", _SCALED, epochs=6),
@@ -124,7 +112,7 @@ _HUM = Notch(60.0)
 _ECOG = (_HUM, Bandpass(1.0, 100.0), Resample(256.0), RobustScale(), Clip(10.0))
 
 ECOG: dict[str, Recipe] = {
-    "band_power": _bands("band_power", "logistic regression on log powers of six bands", _ECOG_BANDS, _ALPHA_HZ, _HUM),
+    **band_baselines(_ECOG_BANDS, _ALPHA_HZ, (_HUM,)),
     # ten recordings: an epoch is one step or two of the optimiser
     "eegnet": _small(
         "eegnet", "EEGNet-8,2 on 1–100 Hz without mains hum", _ECOG, epochs=30, patience=30, learning_rate=3e-3

@@ -7,11 +7,12 @@ from typing import Any
 
 from bci.stages.base import StageSpec
 from bci.stages.channels import AverageReference
-from bci.stages.filters import Bandpass, FilterBank
+from bci.stages.filters import Bandpass
 from bci.stages.logmel import LogMel
 from bci.stages.resample import Resample
 from bci.stages.scale import Clip, RobustScale
 from offline.recipe import Recipe
+from offline.recipe_baselines import band_baselines
 
 _RHYTHM_HZ = 3.0
 _BANDS = ((0.5, 4.0), (4.0, 8.0), (8.0, 13.0), (13.0, 30.0), (30.0, 45.0))
@@ -53,19 +54,6 @@ def _network(
     )
 
 
-def _baseline(architecture: str, line: str, reference: tuple[StageSpec, ...]) -> Recipe:
-    """Return the recipe of a regression on five bands at 128 Hz: half the samples for the same bands."""
-    return Recipe(
-        architecture,
-        line,
-        (*reference, Resample(128.0), FilterBank(_BANDS)),
-        _RHYTHM_HZ,
-        arguments={"n_bands": len(_BANDS)},
-        fit="baseline",
-        training={"balance": "classes"},
-    )
-
-
 def _corpus(reference: tuple[StageSpec, ...]) -> dict[str, Recipe]:
     """Return the recipes for one form of the corpora; `reference` brings a live stream into it."""
     band = (*reference, Bandpass(0.5, 40.0), Clip(500.0))
@@ -73,12 +61,8 @@ def _corpus(reference: tuple[StageSpec, ...]) -> dict[str, Recipe]:
     # a network with a step for every sample has a quarter as many to take live
     slower = (*reference, Bandpass(0.5, 28.0), Clip(500.0), Resample(64.0))
     return {
-        "band_power": _baseline("band_power", "logistic regression on log powers of five bands", reference),
-        "tangent_correlation": _baseline(
-            "tangent_correlation",
-            "logistic regression on log-Euclidean tangent vectors of correlations in five bands",
-            reference,
-        ),
+        # half the samples do for the same bands
+        **band_baselines(_BANDS, _RHYTHM_HZ, (*reference, Resample(128.0))),
         **{
             name: _network(name, f"{line} on 2 s spectra", (*band, _SPECTRA), _LEVEL)
             for name, line in _ON_SPECTRA.items()

@@ -11,10 +11,11 @@ from __future__ import annotations
 from typing import Any
 
 from bci.stages.channels import AverageReference, Bipolar
-from bci.stages.filters import Bandpass, FilterBank
+from bci.stages.filters import Bandpass
 from bci.stages.logmel import LogMel
 from bci.stages.scale import Clip, Scale
 from offline.recipe import Recipe
+from offline.recipe_baselines import band_baselines
 
 _PAIRS = Bipolar("double_banana_16")
 _CHAIN = 4
@@ -47,14 +48,8 @@ def _image_network(architecture: str, line: str, **changes: Any) -> Recipe:
 
 
 ICU: dict[str, Recipe] = {
-    "band_power": Recipe(
-        "band_power",
-        "logistic regression of the votes on log powers of five bands of 16 pairs",
-        (_PAIRS, FilterBank(_BANDS)),
-        _RHYTHM_HZ,
-        arguments={"n_bands": len(_BANDS)},
-        fit="baseline",
-    ),
+    # votes count as they were given
+    **band_baselines(_BANDS, _RHYTHM_HZ, (_PAIRS,), training={}),
     "mel_cnn": Recipe(
         "mel_cnn",
         "mel CNN with GeM pooling on votes of experts",

@@ -101,14 +101,27 @@ def constant_lines(trivial: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def verdict(metrics: Mapping[str, Any]) -> str:
-    """Return how the model stands to the strong baseline, in words; empty if it is that baseline.
+def verdicts(metrics: Mapping[str, Any]) -> list[str]:
+    """Return how the model stands to each strong baseline of its task, in words.
 
-    What may limit the model is said only where it is below, with the training that the recipe names.
+    What may limit the model is said only where it is below the first one, with the training that the recipe names.
     """
-    strong = metrics["strong_baseline"]
-    if strong is None:
-        return ""
+    notes = ("" if metrics["run"]["overridden"] else metrics["note"], *[""] * len(metrics["strong_baselines"]))
+    return [_verdict(metrics, *pair) for pair in zip(metrics["strong_baselines"], notes, strict=False)]
+
+
+def gain_lines(metrics: Mapping[str, Any]) -> list[str]:
+    """Return the paired gains over each strong baseline in the figures that models are compared by."""
+    lines = []
+    for strong in metrics["strong_baselines"]:
+        gains = strong["difference"]["gains"]
+        level = "stretches" if gains["people"] is None else "people"
+        said = ", ".join(f"{FIGURES[name]} {figure_text(gain, sign=True)}" for name, gain in gains[level].items())
+        lines.append(f"gain over {strong['model']}, paired, of {level}: {said}")
+    return lines
+
+
+def _verdict(metrics: Mapping[str, Any], strong: Mapping[str, Any], note: str) -> str:
     difference = strong["difference"]
     low, high = difference["interval"]
     relation = "is above" if low > 0 else "is below" if high < 0 else "cannot be told from"
@@ -116,45 +129,32 @@ def verdict(metrics: Mapping[str, Any]) -> str:
         f"{metrics['run']['model']} {relation} the strong baseline {strong['model']} "
         f"({interval_text(strong['accuracy'])}): difference {interval_text(difference, sign=True)}."
     )
-    if high < 0 and metrics["note"] and not metrics["run"]["overridden"]:
-        return f"{text} Possible reason, not tested: {metrics['note']}"
-    return text
-
-
-def gain_line(metrics: Mapping[str, Any]) -> str:
-    """Return the paired gains over the strong baseline in the figures that models are compared by; empty without it."""
-    strong = metrics["strong_baseline"]
-    if strong is None:
-        return ""
-    gains = strong["difference"]["gains"]
-    level = "stretches" if gains["people"] is None else "people"
-    said = ", ".join(f"{FIGURES[name]} {figure_text(gain, sign=True)}" for name, gain in gains[level].items())
-    return f"gain over {strong['model']}, paired, of {level}: {said}"
+    return f"{text} Possible reason, not tested: {note}" if high < 0 and note else text
 
 
 def _comparison(metrics: Mapping[str, Any]) -> str:
     trivial = metrics["trivial"]
     rows = [
         (metrics["run"]["model"], interval_text(metrics["scores"]["accuracy"])),
+        *(
+            (f"{strong['model']} (strong baseline)", interval_text(strong["accuracy"]))
+            for strong in metrics["strong_baselines"]
+        ),
         ("chance", f"{trivial['chance']:.3f}"),
         ("most frequent class", f"{trivial['majority']:.3f}"),
         ("place of the trial in the session (a leak; no model sees it)", f"{trivial['trial_index']:.3f}"),
     ]
-    strong = metrics["strong_baseline"]
-    if strong is not None:
-        rows.insert(1, (f"{strong['model']} (strong baseline)", interval_text(strong["accuracy"])))
     scores = table(("", f"accuracy, mean [{metrics['scores']['accuracy']['over']}]"), rows)
-    said = [text for text in (verdict(metrics), gain_line(metrics)) if text]
+    said = (*verdicts(metrics), *gain_lines(metrics))
     return scores + "".join(f'\n<p class="note">{escape(text)}</p>' for text in said)
 
 
 def _figures(metrics: Mapping[str, Any]) -> str:
     figures, trivial = metrics["scores"]["figures"], metrics["trivial"]["figures"]
-    strong = metrics["strong_baseline"]
     columns = {"stretches": figures["stretches"]}
     if figures["people"] is not None:
         columns["people (mean of their stretches)"] = figures["people"]
-    if strong is not None:
+    for strong in metrics["strong_baselines"]:
         columns |= {f"{strong['model']}, {level}": strong["figures"][level] for level in ("stretches", "people")}
     columns |= {f"{name} of the others, stretches": constants for name, constants in trivial.items()}
     shown = {head: column for head, column in columns.items() if column is not None}

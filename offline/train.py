@@ -28,16 +28,16 @@ from offline.metrics import compare, summary, trivial_baselines
 from offline.prepare import membership, outer_splits, prepared
 from offline.processes import joined, n_processes, wait_for_all, writes
 from offline.progress import Progress, Step
-from offline.recipes import STRONG_BASELINE, Recipe, configured, recipe
+from offline.recipes import STRONG_BASELINES, Recipe, configured, recipe
 from offline.report import (
     constant_lines,
     figure_lines,
     figure_text,
-    gain_line,
+    gain_lines,
     interval_text,
     report_html,
     split_text,
-    verdict,
+    verdicts,
 )
 from offline.report_events import event_lines
 from offline.run_context import chosen_folds, n_units, record, recorded, torch_threads
@@ -126,9 +126,8 @@ class _Run:
         if config.alarm_class is not None and not self._task.streams:
             raise UsageError(f"An alarm needs recordings, {config.task} has examples. Leave --alarm-class out.")
         self._alarms = AlarmFolds(whole(self._dataset), config, place.folder / "folds")
-        strong = STRONG_BASELINE.get(config.task)
-        unlike = config.split == "temporal" or strong in (None, config.model)
-        self._strong = None if strong is None or unlike else strong
+        strong = () if config.split == "temporal" else STRONG_BASELINES.get(config.task, ())
+        self._strong = tuple(name for name in strong if name != config.model)
         self._resolved = resolve(self._dataset, self._plan, config)
         self._data = sessions_sha256(self._dataset)
         if writes():
@@ -137,7 +136,7 @@ class _Run:
         self._units = n_units(self._plan, config)
         trials = config.tune * config.n_inner * self._units
         n_parts = len(self._wanted) + (self._whole and self._task.streams)
-        n_reference = len(self._splits) if self._strong and self._whole else 0
+        n_reference = len(self._splits) * len(self._strong) * self._whole
         self._progress = Progress(n_parts * (trials + self._units) + n_reference, on_step)
 
     def outcome(self) -> Outcome:
@@ -150,10 +149,10 @@ class _Run:
                 self._choose(Split(self._dataset.subjects, (), ()))
             if not self._whole:
                 return Outcome({}, None, (f"{len(self._wanted)} of {len(self._splits)} folds are done here",))
-            reference = self._reference()
+            references = {name: self._reference(name) for name in self._strong}
             final = self._final(results) if self._task.streams else None
             decision, events = self._decision(results)
-            metrics = _metrics(config, self._plan, self._dataset, results, reference, self._resolved)
+            metrics = _metrics(config, self._plan, self._dataset, results, references, self._resolved)
             metrics |= {
                 "folds": membership(self._splits),
                 "temperature": decision.temperature,
@@ -202,17 +201,15 @@ class _Run:
     def _choose(self, split: Split | TemporalSplit, on_fitted: OnFitted | None = None) -> Chosen:
         return choose(self._dataset, split, self._plan, self._config, self._place, self._progress, on_fitted)
 
-    def _reference(self) -> tuple[FoldResult, ...] | None:
-        if self._strong is None:
-            return None
-        against = recipe(self._config.task, self._strong)
+    def _reference(self, name: str) -> tuple[FoldResult, ...]:
+        against = recipe(self._config.task, name)
         # as it is: settings of the model that is trained are not its own
-        config = replace(self._config, model=self._strong, arguments=None, augment=None, balance=None)
+        config = replace(self._config, model=name, arguments=None, augment=None, balance=None)
 
         def on_fold(fold: FoldResult) -> None:
-            self._progress.over(f"{self._strong} {fold.split.name}", 1, 1)
+            self._progress.over(f"{name} {fold.split.name}", 1, 1)
 
-        folder = self._place.folder / "folds" / self._strong
+        folder = self._place.folder / "folds" / name
         return cross_validate(self._dataset, self._splits, against, config, folder, on_fold=on_fold)
 
     def _final(self, results: Sequence[FoldResult]) -> tuple[Fitted, dict[str, Any] | None]:
@@ -270,18 +267,20 @@ def _metrics(
     plan: Recipe,
     dataset: Dataset,
     results: tuple[FoldResult, ...],
-    reference: tuple[FoldResult, ...] | None,
+    references: Mapping[str, tuple[FoldResult, ...]],
     resolved: Mapping[str, Any],
 ) -> dict[str, Any]:
-    strong = None
-    if reference is not None:
+    strong = []
+    for name, reference in references.items():
         scored = summary(dataset, reference, config.seed)
-        strong = {
-            "model": STRONG_BASELINE[config.task],
-            "accuracy": scored["accuracy"],
-            "figures": scored["figures"],
-            "difference": compare(results, reference, config.seed),
-        }
+        strong.append(
+            {
+                "model": name,
+                "accuracy": scored["accuracy"],
+                "figures": scored["figures"],
+                "difference": compare(results, reference, config.seed),
+            }
+        )
     return {
         "description": plan.line,
         "note": plan.note,
@@ -308,7 +307,7 @@ def _metrics(
         },
         "scores": summary(dataset, results, config.seed),
         "trivial": trivial_baselines(dataset, results, config.seed),
-        "strong_baseline": strong,
+        "strong_baselines": strong,
     }
 
 
@@ -318,7 +317,7 @@ def _lines(metrics: dict[str, Any]) -> list[str]:
     lines += [*figure_lines(scores), *constant_lines(trivial)]
     lines.append(f"accuracy, {split_text(metrics['run']['settings'])}: {interval_text(scores['accuracy'])}")
     lines.append(f"chance {trivial['chance']:.3f}, most frequent class {trivial['majority']:.3f}")
-    lines += [text for text in (verdict(metrics), gain_line(metrics)) if text]
+    lines += [*verdicts(metrics), *gain_lines(metrics)]
     lines += event_lines(metrics["events"])
     return [*lines, *(f"not checked: {text}" for text in metrics["unchecked"])]
 
@@ -337,8 +336,7 @@ def _card(config: TrainConfig, metrics: dict[str, Any]) -> str:
         f"{interval_text(metrics['scores']['accuracy'])}\n"
         f"- {areas} of {level}\n"
         f"- chance {trivial['chance']:.3f}, most frequent class {trivial['majority']:.3f}\n"
-        f"- {verdict(metrics) or 'this model is the strong baseline of the task.'}\n"
-        + "".join(f"- {line}\n" for line in event_lines(metrics["events"]))
+        + "".join(f"- {line}\n" for line in (*verdicts(metrics), *event_lines(metrics["events"])))
         + "\n"
         "Not a medical device.\n"
     )

@@ -39,6 +39,7 @@ DOCUMENTED = {
     "picture_network": SIGNAL,
     "band_power": SIGNAL | {"n_channels": 24, "n_bands": 3},
     "tangent_correlation": SIGNAL | {"n_channels": 24, "n_bands": 3},
+    "spectrum_blocks": FRAMES,
 }
 # The laws do not need large windows; odd sizes meet every kind of padding.
 FEW_FRAMES = {"n_channels": 5, "n_times": 45, "sfreq": 16.0, "n_classes": 3, "n_features": 18}
@@ -52,7 +53,7 @@ EXAMPLES = {name: FEW_FRAMES if row is FRAMES else row for name, row in DOCUMENT
 NEEDS_A_PACKAGE = {"timm_backbone"}
 """Models that ``tests/models/test_timm_backbone.py`` tests, with a stand-in where the package is not."""
 EAGER_ONLY = {"causal_segmenter", "tangent_cca"}
-DRAWS_NOTHING = {"band_power", "tangent_cca", "tangent_correlation"}
+DRAWS_NOTHING = {"band_power", "spectrum_blocks", "tangent_cca", "tangent_correlation"}
 """Models whose weights come from a closed fit."""
 
 

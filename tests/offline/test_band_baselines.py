@@ -12,7 +12,7 @@ from offline.evaluate import evaluate_split, fit_model
 from offline.metrics import figure_levels
 from offline.people import pooled
 from offline.prepare import main_labels
-from offline.recipes import RECIPES, STRONG_BASELINE, Recipe, recipe
+from offline.recipes import RECIPES, STRONG_BASELINES, Recipe, recipe
 from offline.splits import k_fold
 from offline.train import train
 from tests.offline.toy_task import install
@@ -37,7 +37,7 @@ def test_bands_without_brain_signal_tell_real_groups_apart(data_dir, tmp_path):
     """One fold of ten people; all five gave an AUROC of 0.873 when this was written, brain bands one of 0.931."""
     dataset = load(data_dir / "epoc-epilepsy")
     split = k_fold(main_labels(dataset), 5, 0)[0]
-    model = STRONG_BASELINE["epoc-epilepsy"]
+    (model,) = STRONG_BASELINES["epoc-epilepsy"]
     config = TrainConfig(task="epoc-epilepsy", model=model, out=str(tmp_path), window_s=10.0)
     fitted = fit_model(dataset, split, recipe("epoc-epilepsy", model), config)
     people = figure_levels([pooled([evaluate_split(dataset, split, fitted)])], dataset.classes, 0)["people"]

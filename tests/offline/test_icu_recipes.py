@@ -40,6 +40,15 @@ def test_a_recipe_trains_on_votes(archive, tmp_path, monkeypatch, model):
     assert record["settings"]["training"]["loss"] == "kl"
 
 
+@pytest.mark.parametrize("model", [name for name, plan in ICU.items() if plan.fit == "baseline"])
+def test_a_closed_fit_learns_shares_of_votes(archive, tmp_path, monkeypatch, model):
+    monkeypatch.chdir(tmp_path)
+    words = ["--task", "hms", "--data", str(archive), "--model", model, "--window-s", "4", "--folds", "0"]
+    assert main(["run", *words, "--out", "out"]) == 0
+    (fold,) = Path("out/folds").glob("*.json")
+    np.testing.assert_allclose(json.loads(fold.read_text())["scored"][0]["target"], np.array([4, 1, 1, 1, 1, 1]) / 9)
+
+
 def test_the_double_mel_is_that_of_the_original():
     """50 s at 200 Hz: 16 pairs of the double banana, 844 columns (852 there, with centred frames)."""
     spec = ICU["double_mel_mixnet"].pipeline(Signal(200.0, NAMES), 50.0, 0.25)

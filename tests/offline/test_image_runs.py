@@ -71,6 +71,9 @@ def test_a_run_scores_each_fold_of_the_archive(images, capsys):
     assert "bundle: " not in said
     assert not Path("out/bundle").exists()
     metrics = json.loads(Path("out/metrics.json").read_text())
+    (closed,) = metrics["strong_baselines"]
+    assert (closed["model"], closed["accuracy"]["mean"]) == ("spectrum_blocks", 1.0)
+    assert "the strong baseline spectrum_blocks (1.000" in said
     assert [fold["test"] for fold in metrics["folds"]] == [[f"p{10 * k + i}" for i in range(3)] for k in range(1, 5)]
     assert metrics["folds"][0]["validation"] == metrics["folds"][1]["test"]
     assert len(metrics["unchecked"]) == 3
@@ -164,7 +167,7 @@ def test_what_has_no_effect_or_no_meaning_is_refused(images, capsys):
     assert run("--model", "mel_cnn", "--alarm-class", "seizure type 1") == 2
     assert "An alarm needs recordings, seizure-images-mel has examples. Leave" in capsys.readouterr().err
     assert run("--model", "eegnet") == 2
-    assert "Task seizure-images-mel has no model 'eegnet'. Models: mixnet" in capsys.readouterr().err
+    assert "Task seizure-images-mel has no model 'eegnet'. Models: spectrum_blocks, mixnet" in capsys.readouterr().err
     dataset = load_dataset(MEL, images)
     two = replace(dataset, sessions=tuple(s for s in dataset.sessions if s.part < "fold-3"))
     with pytest.raises(
@@ -205,6 +208,8 @@ def test_segments_are_learnt_from_and_can_be_served(tmp_path, capsys):
     ]
     assert main(["run", *words, "--model", "mel_cnn", "--n-folds", "3"]) == 0
     assert "not checked: whether a patient is there under two names" in capsys.readouterr().out
+    metrics = json.loads(Path("out/metrics.json").read_text())
+    assert [strong["model"] for strong in metrics["strong_baselines"]] == ["tangent_correlation", "band_power"]
     bundle = load_bundle(Path("out/bundle"))
     assert bundle.decision.classes == ("no seizure", "seizure type 1", "seizure type 2")
     assert bundle.pipeline.signal.n_channels == 20

@@ -12,7 +12,7 @@ from apps.train import main
 from offline.datasets.base import Dataset
 from offline.metrics import compare, figure_levels, summary, trivial_baselines
 from offline.people import pooled
-from offline.report import constant_lines, figure_lines, figure_text, gain_line, report_html, split_text
+from offline.report import constant_lines, figure_lines, figure_text, gain_lines, report_html, split_text
 from tests.offline import scored_people
 from tests.offline.scored_people import scored_folds
 from tests.offline.toy_task import dataset
@@ -100,10 +100,11 @@ def test_figures_are_told_in_words(patients):
         "run": {"task": "toy", "model": "m", "window_s": 1.0, "seed": 0, "overridden": [], "settings": {}},
         "scores": scores,
         "trivial": trivial_baselines(patients, results, 0),
-        "strong_baseline": strong,
+        "strong_baselines": [strong],
     }
     metrics["run"]["settings"] = {"split": "k-fold", "n_folds": 3}
-    assert gain_line(metrics).startswith("gain over <other>, paired, of people: AUROC +0.")
+    (gain,) = gain_lines(metrics)
+    assert gain.startswith("gain over <other>, paired, of people: AUROC +0.")
     constants = constant_lines(metrics["trivial"])
     assert [line.split(" 0.")[0] for line in constants] == [
         "majority of the others, of stretches: accuracy",

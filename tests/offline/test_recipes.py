@@ -15,7 +15,7 @@ from models.registry import ModelSpec, build
 from offline.datasets.hms import NAMES as HMS
 from offline.datasets.registry import EXAMPLES, TASKS
 from offline.datasets.seizure_segments import NAMES as SEGMENTS
-from offline.recipes import RECIPES, recipe
+from offline.recipes import RECIPES, STRONG_BASELINES, recipe
 
 SIGNAL = Signal(256.0, ("Oz", "O1"))
 EPOC = ("AF3", "F7", "F3", "FC5", "T7", "P7", "O1", "O2", "P8", "T8", "FC6", "F4", "F8", "AF4")
@@ -58,6 +58,25 @@ def test_every_task_has_a_recipe():
     """A row of the registry that nothing can be trained on is only registered."""
     assert set(SIGNALS) == set(TASKS)
     assert [task for task in TASKS | EXAMPLES if not RECIPES.get(task)] == []
+
+
+@pytest.mark.parametrize("task", [task for task in TASKS if task != "seizure-sim"])
+def test_signals_have_closed_baselines_on_powers_and_on_tangent_vectors(task):
+    """Simulated seizures have theirs in `offline.seizure_comparison`."""
+    closed = {plan.architecture for plan in RECIPES[task].values() if plan.fit == "baseline"}
+    assert "band_power" in closed
+    assert closed & {"tangent_correlation", "tangent_cca"}
+
+
+@pytest.mark.parametrize("task", STRONG_BASELINES)
+def test_strong_baselines_have_a_closed_fit(task):
+    assert STRONG_BASELINES[task]
+    assert all(RECIPES[task][name].fit == "baseline" for name in STRONG_BASELINES[task])
+
+
+def test_small_archives_and_images_have_strong_baselines():
+    long = {task for task, row in TASKS.items() if row.continuous}
+    assert {*TASKS, *EXAMPLES} - set(STRONG_BASELINES) == long | {"hms", "seizure-sim"}
 
 
 def test_every_seizure_corpus_has_a_baseline_and_networks_with_state():

@@ -22,8 +22,8 @@ from offline.evaluate import cross_validate, evaluate_split, fit_model
 from offline.fold import FoldResult, Scored, read_fold
 from offline.identity import versions
 from offline.prepare import usable
-from offline.recipes import RECIPES, STRONG_BASELINE, recipe
-from offline.report import report_html, verdict
+from offline.recipes import RECIPES, STRONG_BASELINES, recipe
+from offline.report import report_html, verdicts
 from offline.splits import Split, leave_one_out
 from offline.train import train
 from tests.offline.ssvep_layout import write_archive, write_session
@@ -55,7 +55,7 @@ def test_a_run_writes_everything(run):
     assert [trivial[name] for name in ("chance", "majority", "trial_index")] == [0.25, 0.25, 1.0]
     assert trivial["figures"]["majority"]["balanced_accuracy"]["value"] == 0.25
     assert trivial["figures"]["prior"]["kl"]["value"] == pytest.approx(np.log(4))
-    assert metrics["strong_baseline"]["model"] == "riemann"
+    assert [strong["model"] for strong in metrics["strong_baselines"]] == ["riemann", "band_power"]
     assert metrics["run"]["seed"] == 0
     assert metrics["run"]["overridden"] == ["epochs", "batch_size"]
     assert metrics["run"]["settings"]["hop_s"] == 0.25
@@ -185,15 +185,17 @@ def test_progress_ends_at_its_total(run, archive, tmp_path):
     steps = []
     train(config(archive, tmp_path / "out", model="riemann"), CREATED, steps.append)
     assert [(step.name, step.done, step.total) for step in steps] == [
-        ("sub-01", 1, 4), ("sub-02", 2, 4), ("sub-03", 3, 4), ("final", 4, 4)
-    ]  # fmt: skip
+        *((f"sub-0{i}", i, 7) for i in (1, 2, 3)),
+        *((f"band_power sub-0{i}", 3 + i, 7) for i in (1, 2, 3)),
+        ("final", 7, 7),
+    ]
     steps.clear()
     train(config(archive, tmp_path / "net", epochs=30, patience=1), CREATED, steps.append)
     assert steps[-1].done == steps[-1].total
     assert [step.done for step in steps] == sorted(step.done for step in steps)
-    assert [step.name for step in steps if step.name.startswith("riemann")] == [
-        "riemann sub-01", "riemann sub-02", "riemann sub-03"
-    ]  # fmt: skip
+    assert [step.name for step in steps if step.name.startswith(("riemann", "band_power"))] == [
+        f"{name} sub-0{i}" for name in ("riemann", "band_power") for i in (1, 2, 3)
+    ]
 
 
 def test_samples_that_are_missing_are_counted(archive, tmp_path):
@@ -234,15 +236,20 @@ def test_the_report_is_self_contained_and_escaped(run):
 )
 def test_the_verdict_follows_the_interval(run, interval, words):
     metrics = json.loads(json.dumps(run[1].metrics))
-    metrics["strong_baseline"]["difference"] = {"mean": float(np.mean(interval)), "interval": list(interval)}
-    assert f"cca_net {words} the strong baseline riemann" in verdict(metrics)
+    for strong in metrics["strong_baselines"]:
+        strong["difference"] = {"mean": float(np.mean(interval)), "interval": list(interval)}
+    said = verdicts(metrics)
+    assert f"cca_net {words} the strong baseline riemann" in said[0]
+    assert f"cca_net {words} the strong baseline band_power" in said[1]
     metrics["note"] = "its filters are fixed."
     metrics["run"]["overridden"] = []
-    assert ("Possible reason, not tested: its filters are fixed." in verdict(metrics)) == (interval[1] < 0)
+    said = verdicts(metrics)
+    assert ("Possible reason, not tested: its filters are fixed." in said[0]) == (interval[1] < 0)
+    assert "ossible reason" not in said[1], "the note is about the first"
     metrics["run"]["overridden"] = ["epochs"]
-    assert "ossible reason" not in verdict(metrics)
-    metrics["strong_baseline"] = None
-    assert verdict(metrics) == ""
+    assert "ossible reason" not in "".join(verdicts(metrics))
+    metrics["strong_baselines"] = []
+    assert verdicts(metrics) == []
 
 
 @pytest.mark.parametrize("model", [name for name in RECIPES["ssvep"] if name not in ("cca_net", "eegnet_ssvep")])
@@ -259,7 +266,7 @@ def test_every_model_goes_through_the_same_evaluation(archive, tmp_path, model):
 def test_the_baseline_finds_clear_responses(archive, tmp_path):
     dataset = load(archive)
     (split, *_) = leave_one_out(dataset.subjects)
-    plan = recipe("ssvep", STRONG_BASELINE["ssvep"])
+    plan = recipe("ssvep", STRONG_BASELINES["ssvep"][0])
     fitted = fit_model(dataset, split, plan, config(archive, tmp_path, model="riemann", window_s=2.0))
     assert evaluate_split(dataset, split, fitted).accuracy >= 0.75
 
