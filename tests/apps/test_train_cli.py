@@ -130,5 +130,5 @@ def test_a_run_from_a_file_prints_scores_and_writes_a_bundle(tmp_path, capsys):
     assert main(["--config", str(file), "--data", str(tmp_path / "data"), "--out", str(out)]) == 0
     printed = capsys.readouterr().out
     assert "accuracy, leave one subject out: " in printed
-    assert "[2/4] sub-02: done\n" in printed, "a log shows how far the run is"
+    assert "[2/7] sub-02: done\n" in printed, "a log shows how far the run is"
     assert (out / "bundle" / "manifest.json").is_file()

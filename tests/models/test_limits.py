@@ -20,6 +20,7 @@ HUGE = [
     ("image_network", SIGNAL | {"spectrograms": ("mel",), "n_freqs": 1 << 30}, "A mel filter bank"),
     ("image_network", SIGNAL | {"n_times": 1 << 40, "window_s": 1e9}, "The window of a spectrogram"),
     ("double_mel_mixnet", SIGNAL | {"sfreq": 1e12}, "A mel filter bank"),
+    ("spectrum_blocks", FRAMES | {"n_features": 1 << 30}, "A grid of blocks"),
 ]
 
 
