@@ -55,6 +55,8 @@ class TrainConfig:
         Threads of torch. Results are bitwise repeatable with the same number.
     skip_bad : bool, default=False
         Train without the files that cannot be used, instead of refusing.
+    baselines : bool, default=True
+        Fit the closed baselines of the task on the same folds, beside the model.
     split : {"leave-one-out", "k-fold", "temporal", "archive"}, default="leave-one-out"
         Who is scored: one subject after the other, a fold of subjects after the other, each subject's later
         stretches after training on its earlier ones, or as the archive's authors split its subjects.
@@ -98,6 +100,7 @@ class TrainConfig:
     n_validation: int = 1
     threads: int = 1
     skip_bad: bool = False
+    baselines: bool = True
     split: SplitName = "leave-one-out"
     n_folds: int = 5
     classes: tuple[str, ...] | None = None

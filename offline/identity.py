@@ -19,6 +19,7 @@ from offline.datasets.base import Dataset, Session, Stretch
 FILE = "run.json"
 _PACKAGES = ("streaming-bci", "torch", "numpy", "scipy", "scikit-learn", "pyriemann", "optuna")
 _PLACES = ("data", "out", "features")
+_NEWEST = (("targets", None), ("baselines", True))
 
 
 def versions() -> dict[str, str]:
@@ -27,11 +28,9 @@ def versions() -> dict[str, str]:
 
 
 def settings_record(config: TrainConfig) -> dict[str, Any]:
-    """Return all settings but the places of files, as JSON values; without the newest where it is not given."""
+    """Return all settings but the places of files, as JSON values; without the newest where they are not given."""
     return {
-        name: value
-        for name, value in asdict(config).items()
-        if name not in _PLACES and (name, value) != ("targets", None)
+        name: value for name, value in asdict(config).items() if name not in _PLACES and (name, value) not in _NEWEST
     }
 
 

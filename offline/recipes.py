@@ -173,13 +173,13 @@ def recipe(task: str, model: str) -> Recipe:
 
 
 _BOTH = ("tangent_correlation", "band_power")
+_ON_SPECTRA = ("tangent_correlation", "spectrum_blocks")
 STRONG_BASELINES: dict[str, tuple[str, ...]] = {
     "ssvep": ("riemann", "band_power"),
-    "epoc-epilepsy": ("tangent_nuisance",),
-    **dict.fromkeys(("ecog-seizures", "icu-hms", "seizure-segments"), _BOTH),
+    "epoc-epilepsy": ("tangent_nuisance", *_BOTH),
+    **dict.fromkeys(("ecog-seizures", "hms", "icu-hms", "seizure-segments"), _BOTH),
+    # the spectra of the networks do for band powers there, without band-passed copies of many hours
+    **dict.fromkeys((task for task, models in RECIPES.items() if models in (AVERAGE, BANANA)), _ON_SPECTRA),
     **dict.fromkeys(EXAMPLES, ("spectrum_blocks",)),
 }
-"""Task → the models that every other one is compared with, on the same folds.
-
-Band-passed copies of many hours take longer than many a network: there the same models are runs of their own.
-"""
+"""Task → the models that every other one is compared with, on the same folds; simulated seizures have their own."""

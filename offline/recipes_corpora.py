@@ -12,7 +12,7 @@ from bci.stages.logmel import LogMel
 from bci.stages.resample import Resample
 from bci.stages.scale import Clip, RobustScale
 from offline.recipe import Recipe
-from offline.recipe_baselines import band_baselines
+from offline.recipe_baselines import BALANCED, band_baselines
 
 _RHYTHM_HZ = 3.0
 _BANDS = ((0.5, 4.0), (4.0, 8.0), (8.0, 13.0), (13.0, 30.0), (30.0, 45.0))
@@ -63,6 +63,14 @@ def _corpus(reference: tuple[StageSpec, ...]) -> dict[str, Recipe]:
     return {
         # half the samples do for the same bands
         **band_baselines(_BANDS, _RHYTHM_HZ, (*reference, Resample(128.0))),
+        "spectrum_blocks": Recipe(
+            "spectrum_blocks",
+            "logistic regression on log powers in eight bands of 2 s spectra",
+            (*band, _SPECTRA),
+            _RHYTHM_HZ,
+            fit="baseline",
+            training=BALANCED,
+        ),
         **{
             name: _network(name, f"{line} on 2 s spectra", (*band, _SPECTRA), _LEVEL)
             for name, line in _ON_SPECTRA.items()

@@ -63,6 +63,7 @@ UNUSED = (
     "patience",
     "n_validation",
     "skip_bad",
+    "baselines",
     "features",
     "split",
     "n_folds",

@@ -126,7 +126,8 @@ class _Run:
         if config.alarm_class is not None and not self._task.streams:
             raise UsageError(f"An alarm needs recordings, {config.task} has examples. Leave --alarm-class out.")
         self._alarms = AlarmFolds(whole(self._dataset), config, place.folder / "folds")
-        strong = () if config.split == "temporal" else STRONG_BASELINES.get(config.task, ())
+        without = config.split == "temporal" or not config.baselines
+        strong = () if without else STRONG_BASELINES.get(config.task, ())
         self._strong = tuple(name for name in strong if name != config.model)
         self._resolved = resolve(self._dataset, self._plan, config)
         self._data = sessions_sha256(self._dataset)

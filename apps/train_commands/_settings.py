@@ -40,6 +40,11 @@ def add_settings(parser: argparse.ArgumentParser) -> None:
         "--skip-bad", action="store_true", default=None, help="train without the files that cannot be used"
     )
     parser.add_argument(
+        "--baselines",
+        action=argparse.BooleanOptionalAction,
+        help="fit the closed baselines of the task beside the model (default: yes)",
+    )
+    parser.add_argument(
         "--split",
         choices=get_args(SplitName),
         help="who is scored: each subject, folds of them, each one's future, or the archive's own split",

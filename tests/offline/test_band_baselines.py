@@ -41,7 +41,7 @@ def test_bands_without_brain_signal_tell_real_groups_apart(data_dir, tmp_path):
     """One fold of ten people; all five gave an AUROC of 0.873 when this was written, brain bands one of 0.931."""
     dataset = load(data_dir / "epoc-epilepsy")
     split = k_fold(main_labels(dataset), 5, 0)[0]
-    (model,) = STRONG_BASELINES["epoc-epilepsy"]
+    model = STRONG_BASELINES["epoc-epilepsy"][0]
     config = TrainConfig(task="epoc-epilepsy", model=model, out=str(tmp_path), window_s=10.0)
     fitted = fit_model(dataset, split, recipe("epoc-epilepsy", model), config)
     people = figure_levels([pooled([evaluate_split(dataset, split, fitted)])], dataset.classes, 0)["people"]

@@ -39,12 +39,14 @@ def test_a_corpus_becomes_a_bundle_that_decodes_its_files(tmp_path, monkeypatch,
     monkeypatch.chdir(tmp_path)
     recording = write(tmp_path / "data")
     words = ["--task", task, "--data", "data", "--model", model, "--out", "out", "--alarm-class", "seizure"]
-    assert main(["run", *words, *SHORT]) == 0
+    assert main(["run", *words, *SHORT, *([] if task == "chb-mit" else ["--no-baselines"])]) == 0
     said = capsys.readouterr().out
     assert "bundle: out/bundle" in said
     decision = json.loads(Path("out/bundle/decision.json").read_text())
     assert decision["alarm"]["label"] == "seizure"
     metrics = json.loads(Path("out/metrics.json").read_text())
+    beside = [part["model"] for part in metrics["strong_baselines"]]
+    assert beside == (["tangent_correlation", "spectrum_blocks"] if task == "chb-mit" else [])
     assert len(metrics["data"]["subjects"]) == 3
     short = metrics["data"]["too_short"]
     assert {name: (part["n"], part["seconds"]) for name, part in short.items()} == (
