@@ -162,8 +162,8 @@ def trivial_baselines(dataset: Dataset, results: Sequence[FoldResult], seed: int
     baselines : dict
         Accuracies: ``chance`` (one over the classes), ``majority`` (most frequent class of the other people),
         ``trial_index`` (most frequent class at the same place in the other people's sessions: what a leak of time would
-        give). ``figures``: of the stretches, for ``majority`` and ``prior`` (how frequent the classes are among the
-        other people), those that a constant has.
+        give; None unless every session holds trials of several classes in an order). ``figures``: of the stretches,
+        for ``majority`` and ``prior`` (how frequent the classes are among the other people), those that a constant has.
     """
     n_classes = len(dataset.classes)
     constants: dict[str, list[np.ndarray]] = {"majority": [], "prior": []}
@@ -182,7 +182,7 @@ def trivial_baselines(dataset: Dataset, results: Sequence[FoldResult], seed: int
     return {
         "chance": 1.0 / n_classes,
         "majority": _mean_over_people(hits, rows["majority"]),
-        "trial_index": float(np.mean(position)),
+        "trial_index": float(np.mean(position)) if _has_trials(dataset) else None,
         "figures": {name: {figure: found[name][figure] for figure in named[name]} for name in named},
     }
 
@@ -193,6 +193,10 @@ def _prior(sessions: Sequence[Session], n_classes: int) -> np.ndarray:
     votes = np.array([(0.0,) * n_classes if stretch.votes is None else stretch.votes for stretch in stretches])
     targets = distributions(np.array([stretch.label for stretch in stretches]), votes, n_classes)
     return (targets.sum(axis=0) + 1) / (len(targets) + n_classes)
+
+
+def _has_trials(dataset: Dataset) -> bool:
+    return all(len({stretch.label for stretch in session.stretches}) > 1 for session in dataset.sessions)
 
 
 def _by_position(dataset: Dataset, fold: FoldResult) -> list[bool]:

@@ -50,8 +50,11 @@ def report_html(metrics: Mapping[str, Any], results: Sequence[FoldResult]) -> st
         confusion(scores["classes"], scores["confusion"]),
     ]
     if any(fold.history for fold in results):
-        parts += ["<h2>Learning curves</h2>", curves({fold.split.name: fold.history for fold in results})]
-        parts.append("<p>One line per fold.</p>")
+        parts += [
+            "<h2>Learning curves</h2>",
+            "<p>One line per fold.</p>",
+            curves({fold.split.name: fold.history for fold in results}),
+        ]
     return page(title, parts)
 
 
@@ -142,8 +145,9 @@ def _comparison(metrics: Mapping[str, Any]) -> str:
         ),
         ("chance", f"{trivial['chance']:.3f}"),
         ("most frequent class", f"{trivial['majority']:.3f}"),
-        ("place of the trial in the session (a leak; no model sees it)", f"{trivial['trial_index']:.3f}"),
     ]
+    if trivial["trial_index"] is not None:
+        rows.append(("place of the trial in the session (a leak; no model sees it)", f"{trivial['trial_index']:.3f}"))
     scores = table(("", f"accuracy, mean [{metrics['scores']['accuracy']['over']}]"), rows)
     said = (*verdicts(metrics), *gain_lines(metrics))
     return scores + "".join(f'\n<p class="note">{escape(text)}</p>' for text in said)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from html import escape
+from statistics import fmean
 
 from offline.training_settings import Epoch
 
@@ -14,7 +16,9 @@ th { border-bottom: 1px solid #9aa5b1; } th:first-child, td:first-child { text-a
 svg { background: #f7f9fb; } .note { background: #fff7e0; padding: .6rem 1rem; }
 """.strip()
 _COLOURS = ("#1f77b4", "#d95f02", "#1b9e77", "#7570b3", "#e7298a", "#66a61e", "#a6761d", "#666666")
+_PALE = "#4a5a6a"
 _WIDTH, _HEIGHT, _MARGIN = 420, 240, 36
+_TICKS = (0.0, 0.25, 0.5, 0.75, 1.0)
 
 
 def page(title: str, parts: Sequence[str]) -> str:
@@ -57,41 +61,80 @@ def confusion(classes: Sequence[str], counts: Sequence[Sequence[int]]) -> str:
 
 
 def curves(histories: Mapping[str, Sequence[Epoch]]) -> str:
-    """Return learning curves, one line per training, as inline SVG; without validation only the training loss."""
+    """Return learning curves as inline SVG; without validation only the training loss.
+
+    Up to eight trainings have a colour each. More share a pale one, beside the mean of those that were not over. A disc
+    is where a training ended.
+    """
+    several = len(histories) > len(_COLOURS)
     panels = []
-    for title, field, low, high in (
-        ("training loss", "train_loss", 0.0, None),
-        ("validation loss", "validation_loss", 0.0, None),
-        ("validation accuracy", "validation_accuracy", 0.0, 1.0),
+    for title, field, high in (
+        ("training loss", "train_loss", None),
+        ("validation loss", "validation_loss", None),
+        ("validation accuracy", "validation_accuracy", 1.0),
     ):
-        lines = [[value for e in history if (value := getattr(e, field)) is not None] for history in histories.values()]
-        if not any(lines):
+        values = {
+            name: [value for e in history if (value := getattr(e, field)) is not None]
+            for name, history in histories.items()
+        }
+        if not any(values.values()):
             continue
-        top = high or max((max(line) for line in lines if line), default=1.0)
-        panels.append(_panel(title, lines, low, top))
-    names = " ".join(
-        f'<span style="color:{_COLOURS[i % len(_COLOURS)]}">■</span> {escape(name)}' for i, name in enumerate(histories)
-    )
-    return f"{''.join(panels)}<p>{names}</p>"
+        top = high or max(max(line) for line in values.values() if line)
+        lines = [
+            _Line(name, line, *((_PALE, 0.45, 1.0) if several else (_COLOURS[i], 1.0, 1.5)))
+            for i, (name, line) in enumerate(values.items())
+        ]
+        if several:
+            lines.append(_Line("mean", _mean(list(values.values())), _COLOURS[1], 1.0, 2.5))
+        panels.append(_panel(title, lines, top))
+    if several:
+        keys = {"each": _PALE, "mean of those that go on": _COLOURS[1]}
+    else:
+        keys = dict(zip(histories, _COLOURS, strict=False))
+    names = " ".join(f'<span style="color:{colour}">■</span> {escape(name)}' for name, colour in keys.items())
+    return f"{''.join(panels)}<p>{names}. A disc is where a training ended.</p>"
 
 
-def _panel(title: str, lines: Sequence[Sequence[float]], low: float, high: float) -> str:
-    n = max((len(line) for line in lines), default=1)
+@dataclass(frozen=True, slots=True)
+class _Line:
+    """One line of a panel: what it is of, a value for each epoch, and how it is drawn."""
+
+    name: str
+    values: Sequence[float]
+    colour: str
+    opacity: float
+    width: float
+
+
+def _mean(lines: Sequence[Sequence[float]]) -> list[float]:
+    """Return the mean over the lines that have a value, place by place."""
+    return [fmean(line[k] for line in lines if k < len(line)) for k in range(max(map(len, lines)))]
+
+
+def _panel(title: str, lines: Sequence[_Line], high: float) -> str:
+    n = max(len(line.values) for line in lines)
     width, height = _WIDTH - 2 * _MARGIN, _HEIGHT - 2 * _MARGIN
     marks = [
         f'<rect x="{_MARGIN}" y="{_MARGIN}" width="{width}" height="{height}" fill="none" stroke="#9aa5b1"/>',
         _text(_WIDTH / 2, 22, title, "middle"),
         _text(_MARGIN - 4, _MARGIN + 8, f"{high:.2g}", "end"),
-        _text(_MARGIN - 4, _HEIGHT - _MARGIN, f"{low:.2g}", "end"),
-        _text(_WIDTH - _MARGIN, _HEIGHT - 14, f"{n} epochs", "end"),
+        _text(_MARGIN - 4, _HEIGHT - _MARGIN, "0", "end"),
+        _text(_WIDTH - _MARGIN, _HEIGHT - 14, f"{n} epoch{'s' * (n > 1)}", "end"),
     ]
-    for i, line in enumerate(lines):
-        points = " ".join(
-            f"{_MARGIN + width * k / max(1, n - 1):.1f},{_MARGIN + height * (1 - (v - low) / (high - low or 1)):.1f}"
-            for k, v in enumerate(line)
+    for line in lines:
+        places = [
+            (_MARGIN + width * k / max(1, n - 1), _MARGIN + height * (1 - value / (high or 1)))
+            for k, value in enumerate(line.values)
+        ]
+        if not places:
+            continue
+        points = " ".join(f"{x:.1f},{y:.1f}" for x, y in places)
+        x, y = places[-1]
+        marks.append(
+            f'<g opacity="{line.opacity:g}"><title>{escape(line.name)}</title>'
+            f'<polyline points="{points}" fill="none" stroke="{line.colour}" stroke-width="{line.width:g}"/>'
+            f'<circle cx="{x:.1f}" cy="{y:.1f}" r="{1.5 + line.width:g}" fill="{line.colour}"/></g>'
         )
-        colour = _COLOURS[i % len(_COLOURS)]
-        marks.append(f'<polyline points="{points}" fill="none" stroke="{colour}" stroke-width="1.5"/>')
     return f'<svg role="img" aria-label="{escape(title)}" width="{_WIDTH}" height="{_HEIGHT}">{"".join(marks)}</svg>'
 
 
@@ -109,21 +152,29 @@ def reliability_plot(title: str, bins: Sequence[Mapping[str, float]]) -> str:
     bins : sequence of mapping
         As `offline.classification.reliability` returns them.
     """
-    side = _HEIGHT - 2 * _MARGIN
+    side, left = _HEIGHT - 2 * _MARGIN, _MARGIN + 20
     total = max(1.0, sum(part["n"] for part in bins))
 
     def place(confidence: float, accuracy: float) -> tuple[float, float]:
-        return _MARGIN + side * confidence, _HEIGHT - _MARGIN - side * accuracy
+        return left + side * confidence, _HEIGHT - _MARGIN - side * accuracy
 
     (x0, y0), (x1, y1) = place(0, 0), place(1, 1)
+    middle = left + side / 2
+    named = _text(0, 0, "share that is right", "middle")
     marks = [
-        f'<rect x="{_MARGIN}" y="{_MARGIN}" width="{side}" height="{side}" fill="none" stroke="#9aa5b1"/>',
+        f'<rect x="{left}" y="{_MARGIN}" width="{side}" height="{side}" fill="none" stroke="#9aa5b1"/>',
         f'<line x1="{x0}" y1="{y0}" x2="{x1}" y2="{y1}" stroke="#9aa5b1" stroke-dasharray="4"/>',
-        _text(_HEIGHT / 2, 22, title, "middle"),
-        _text(_HEIGHT / 2, _HEIGHT - 10, "confidence, 0 to 1", "middle"),
-        _text(_MARGIN - 4, _MARGIN + 8, "1", "end"),
-        _text(_MARGIN - 4, _HEIGHT - _MARGIN, "0", "end"),
+        _text(middle, 22, title, "middle"),
+        _text(middle, _HEIGHT - 4, "confidence", "middle"),
+        f'<g transform="translate(14 {_HEIGHT / 2:g}) rotate(-90)">{named}</g>',
     ]
+    for tick in _TICKS:
+        x, y = place(tick, tick)
+        marks += [
+            f'<path d="M{left} {y:g}h-4M{x:g} {_HEIGHT - _MARGIN}v4" stroke="#9aa5b1"/>',
+            _text(left - 6, y + 4, f"{tick:g}", "end"),
+            _text(x, _HEIGHT - _MARGIN + 16, f"{tick:g}", "middle"),
+        ]
     for part in bins:
         x, y = place(part["confidence"], part["accuracy"])
         radius = 2 + 14 * (part["n"] / total) ** 0.5
@@ -132,4 +183,5 @@ def reliability_plot(title: str, bins: Sequence[Mapping[str, float]]) -> str:
             f"<title>{part['n']:g}: {part['accuracy']:.3f} right at {part['confidence']:.3f}</title></circle>"
         )
     label = f"reliability of {title}"
-    return f'<svg role="img" aria-label="{escape(label)}" width="{_HEIGHT}" height="{_HEIGHT}">{"".join(marks)}</svg>'
+    width = left + side + 20
+    return f'<svg role="img" aria-label="{escape(label)}" width="{width}" height="{_HEIGHT}">{"".join(marks)}</svg>'
