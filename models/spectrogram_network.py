@@ -63,7 +63,9 @@ def spectrogram(
     low_hz, high_hz : float
         Range, in Hz.
     n_freqs : int
-        Bands or frequencies of ``mel`` and ``cwt``; ``stft`` has the bins of its window.
+        Bands or frequencies of ``mel`` and ``cwt``; ``stft`` has the bins of its window. Where bands of
+        ``mel`` lie closer than its bins, ``1 / window_s``, they hold one bin or none, and neighbouring rows are dB
+        apart whatever the signal.
     window_s, hop_s : float
         Window and step, in seconds, rounded to samples; ``cwt`` has its own windows.
 

@@ -16,6 +16,7 @@ from offline.explain_rollout import roll_out
 
 STEPS = 32  # of the path of integrated gradients
 METHODS = ("integrated-gradients", "saliency", "grad-cam", "roll-out")
+OF_MAPS = ("grad-cam", "roll-out")  # the others attribute to every value
 
 
 def explain(network: nn.Module, windows: np.ndarray, classes: np.ndarray, method: str) -> tuple[np.ndarray, ...]:
@@ -65,11 +66,76 @@ def explain(network: nn.Module, windows: np.ndarray, classes: np.ndarray, method
             batches.append(tuple(slope.abs() for slope in _gradients(reader, parts, target)))
         elif method == "integrated-gradients":
             batches.append(_integrated(reader, parts, target, bases))
-        elif method == "grad-cam":
-            batches.append(_grad_cam(reader, parts, target))
         else:
-            batches.append(_roll_out(reader, parts))
+            maps = _coarse_map(reader, parts, target, method)
+            merges = n_merges(reader.inner) if method == "grad-cam" else 0
+            batches.append(reader.over(spread(reader.inner, maps, merges), parts))
     return tuple(torch.cat(found).detach().numpy() for found in zip(*batches, strict=True))
+
+
+def map_cells(network: nn.Module, windows: np.ndarray, method: str) -> tuple[int, int] | None:
+    """Return how coarse the maps of a method are, before they are spread over what the network reads.
+
+    Parameters
+    ----------
+    network, windows, method
+        See `explain`.
+
+    Returns
+    -------
+    cells : tuple of int or None
+        Rows and columns of a map over the whole image that the network reads, with all channels that lie below or
+        beside each other in it; None for methods that attribute to every value.
+    """
+    if method not in OF_MAPS:
+        return None
+    reader = open_network(network)
+    parts = tuple(torch.from_numpy(part) for part in spectra(reader, windows[:1]))
+    height, width = _coarse_map(reader, parts, torch.zeros(1, dtype=torch.int64), method).shape[-2:]
+    return int(height), int(width)
+
+
+def channel_shares(
+    network: nn.Module, windows: np.ndarray, classes: np.ndarray, attributions: tuple[np.ndarray, ...]
+) -> tuple[np.ndarray, ...]:
+    """Return the share of each channel in an explanation, window by window.
+
+    Where the attribution has channels, each one's share is that of its size. A map has none: there it is that of the
+    size of the gradient of the class's logit, summed over time and frequency with the map as weight. It says on which
+    channels' decibels the logit depends inside the map.
+
+    Parameters
+    ----------
+    network, windows, classes
+        See `explain`.
+    attributions : tuple of ndarray
+        What `explain` gave for them.
+
+    Returns
+    -------
+    shares : tuple of ndarray of float64, each of shape (n_windows, n_channels)
+        For each part; those of a window add up to 1 over channels and parts, or are all 0 where nothing is shared out,
+        as where a map is empty.
+
+    Notes
+    -----
+    Not the gradient times the input's distance from its mean, which follows the input: on recordings of 14 electrodes
+    its shares in ``swin`` and ``mixnet`` correlated by 0.46 to 0.71 with those of networks with random weights, the
+    gradient's by -0.20 to 0.11, once by 0.55.
+    """
+    reader = open_network(network)
+    whole = tuple(torch.from_numpy(part) for part in spectra(reader, windows))
+    batches = []
+    for start in range(0, len(windows), BATCH):
+        now = slice(start, start + BATCH)
+        parts, found = tuple(part[now] for part in whole), tuple(over[now] for over in attributions)
+        if any(over.ndim < part.ndim for over, part in zip(found, parts, strict=True)):
+            slopes = _gradients(reader, parts, torch.from_numpy(classes[now]))
+            found = tuple(over[:, None] * slope.numpy() for over, slope in zip(found, slopes, strict=True))
+        batches.append(tuple(np.abs(x.astype(np.float64)).reshape(*x.shape[:2], -1).sum(axis=2) for x in found))
+    sizes = tuple(np.concatenate(part) for part in zip(*batches, strict=True))
+    sums = np.sum([size.sum(axis=1, keepdims=True) for size in sizes], axis=0)
+    return tuple(size / np.where(sums > 0, sums, 1.0) for size in sizes)
 
 
 def randomised(build: Callable[[], nn.Module], windows: np.ndarray, seed: int) -> nn.Module:
@@ -160,8 +226,17 @@ def _integrated(
     return tuple(found.to(part.dtype) for found, part in zip(attributions, parts, strict=True))
 
 
-def _grad_cam(reader: Reader, parts: tuple[Tensor, ...], target: Tensor) -> tuple[Tensor, ...]:
-    """Weigh the maps of a layer by their mean gradient, keep what speaks for the class, spread it over the parts."""
+def _coarse_map(reader: Reader, parts: tuple[Tensor, ...], target: Tensor, method: str) -> Tensor:
+    """Return the map of each window as the network has it, (batch, rows, columns)."""
+    if method == "grad-cam":
+        return _grad_cam(reader, parts, target)
+    with torch.no_grad():
+        image = reader.image(*parts)
+    return roll_out(reader.inner, image)
+
+
+def _grad_cam(reader: Reader, parts: tuple[Tensor, ...], target: Tensor) -> Tensor:
+    """Weigh the maps of a layer by their mean gradient, keep what speaks for the class."""
     layer, as_maps = last_maps(reader.inner)
     kept: list[Tensor] = []
     hook = layer.register_forward_hook(lambda _module, _args, output: kept.append(output))
@@ -172,11 +247,4 @@ def _grad_cam(reader: Reader, parts: tuple[Tensor, ...], target: Tensor) -> tupl
         hook.remove()
     (gradient,) = torch.autograd.grad(logits.gather(1, target[:, None]).sum(), kept[-1])
     maps, slopes = as_maps(kept[-1]), as_maps(gradient)
-    weighted = (slopes.mean(dim=(2, 3), keepdim=True) * maps).sum(dim=1).clamp_min(0.0)
-    return reader.over(spread(reader.inner, weighted, n_merges(reader.inner)), parts)
-
-
-def _roll_out(reader: Reader, parts: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-    with torch.no_grad():
-        image = reader.image(*parts)
-    return reader.over(spread(reader.inner, roll_out(reader.inner, image)), parts)
+    return (slopes.mean(dim=(2, 3), keepdim=True) * maps).sum(dim=1).clamp_min(0.0).detach()

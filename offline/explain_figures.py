@@ -1,36 +1,57 @@
-"""Explanations as pictures: over frequency and time, over channels and time, and on the scalp."""
+"""Explanations as pictures: over the spectrogram, by themselves, and on the scalp."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bci.stages.electrodes import electrode_positions, plain_name
 from offline.explain_reader import View
+from offline.explain_scalp import draw_channels, plain
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-MIN_ELECTRODES = 8  # a map of fewer is mostly invention
 MIN_ROUND_HZ = 10.0  # ticks of a range as wide are whole numbers
 WITHIN = 0.99  # share of an attribution's cells that the colours tell apart
 OUTLINED = 0.1  # share of a spectrogram that the line over it encloses
-WIDTH_IN, ROW_IN = 12.0, 3.2
+FADES = 1.5  # power by which the rest of it is less opaque, for the spectrogram to be seen
+OPAQUE = 0.75  # of the attribution over the spectrogram, where it is largest
+WIDTH_IN, ROW_IN = 14.0, 3.5
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Row:
+    """What one row of a picture shows: a class, over one part of what the network reads.
+
+    Parameters
+    ----------
+    heading : str
+        Class, and of which windows this is the mean.
+    view : View
+        Axes of the part.
+    mean : ndarray, shape (n_channels[, n_features], n_times)
+        Mean of the part.
+    attribution : ndarray, shape (n_channels[, n_features], n_times) or (n_features, n_times)
+        Mean attribution.
+    shares : ndarray, shape (n_channels,)
+        Share of each channel, not below 0.
+    """
+
+    heading: str
+    view: View
+    mean: np.ndarray
+    attribution: np.ndarray
+    shares: np.ndarray
 
 
 def draw_explanations(
-    path: Path,
-    title: str,
-    channels: Sequence[str],
-    views: Sequence[View],
-    means: Mapping[str, tuple[np.ndarray, ...]],
-    attributions: Mapping[str, tuple[np.ndarray, ...]],
-    counts: Mapping[str, int],
+    path: Path, title: str, channels: Sequence[str], rows: Sequence[Row], cells: tuple[int, int] | None
 ) -> None:
-    """Draw the mean of what a network reads, the mean explanation over it, and its share of each channel.
+    """Draw the mean explanation over the mean of what a network reads, by itself, and its share of each channel.
 
     Parameters
     ----------
@@ -40,51 +61,45 @@ def draw_explanations(
         Above all.
     channels : sequence of str
         Names of the channels.
-    views : sequence of View
-        Axes of each part of what the network reads; a row for each class and part.
-    means : mapping of str to tuple of ndarray, each of shape (n_channels[, n_features], n_times)
-        Mean of each part over the windows of each class.
-    attributions : mapping of str to tuple of ndarray, each of shape (n_channels[, n_features], n_times) or \
-(n_features, n_times)
-        Mean attribution of each class.
-    counts : mapping of str to int
-        Windows of each class.
+    rows : sequence of Row
+        From above.
+    cells : tuple of int or None
+        Rows and columns of the map that was spread over the spectrogram; None if the attribution is to every value.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    n_rows = len(means) * len(views)
-    figure = Figure(figsize=(WIDTH_IN, 0.8 + ROW_IN * n_rows), layout="constrained")
+    figure = Figure(figsize=(WIDTH_IN, 0.8 + ROW_IN * len(rows)), layout="constrained")
     FigureCanvasAgg(figure)
-    figure.suptitle(_plain(title))
-    axes = figure.subplots(n_rows, 3, squeeze=False, width_ratios=(1.2, 1.2, 1.0))
-    rows = ((name, j) for name in means for j in range(len(views)))
-    for row, (name, j) in zip(axes, rows, strict=True):
-        view, mean, attribution = views[j], means[name][j], attributions[name][j]
-        spectral = mean.ndim == 3
-        under = mean.mean(axis=0) if spectral else mean
-        over = attribution.mean(axis=0) if attribution.ndim == 3 else attribution
-        drawn = row[0].imshow(under, cmap="viridis", **_frame(view, len(under)))
-        row[0].figure.colorbar(drawn, ax=row[0], label="mean input (dB)" if spectral else "mean input")
-        outlined = spectral and _outline(row[0], over, view)
-        _attribution(row[1], over, view)
-        row[1].set_title(f"attribution{', its largest tenth outlined' if outlined else ''}")
-        for ax in row[:2]:
-            _label(ax, view, channels, len(under), spectral)
-        part = f", {view.name}" if view.name else ""
-        row[0].set_title(_plain(f"{name} ({counts[name]} windows){part}"))
-        _scalp(row[2], attribution, channels if attribution.ndim == mean.ndim else ())
+    figure.suptitle(plain(title))
+    for row, axes in zip(rows, figure.subplots(len(rows), 3, squeeze=False, width_ratios=(1.3, 1.2, 0.9)), strict=True):
+        spectral = row.mean.ndim == 3
+        under = row.mean.mean(axis=0) if spectral else row.mean
+        over = row.attribution.mean(axis=0) if row.attribution.ndim == 3 else row.attribution
+        part = f", {row.view.name}" if row.view.name else ""
+        drawn = axes[0].imshow(under, cmap="gray" if spectral else "viridis", **_frame(row.view, len(under)))
+        figure.colorbar(drawn, ax=axes[0], label="mean input (dB)" if spectral else "mean input")
+        below = _overlay(axes[0], over, row.view) if spectral else "mean input"
+        axes[0].set_title(plain(f"{row.heading}{part}\n{below}"), fontsize=10)
+        _attribution(axes[1], over, row.view)
+        axes[1].set_title(f"attribution by itself\n({resolution(cells, row.attribution.ndim == 3)})", fontsize=10)
+        for ax in axes[:2]:
+            _label(ax, row.view, channels, len(under), spectral)
+        draw_channels(axes[2], row.shares / max(float(row.shares.sum()), np.finfo(np.float64).tiny), channels)
+        axes[2].set_title(f"channels: {meaning(row.attribution.ndim == row.mean.ndim)}", fontsize=10)
     figure.savefig(path, dpi=110)
 
 
-def channel_weights(*attributions: np.ndarray) -> np.ndarray:
-    """Return the share of each channel in the size of attributions, each (n_channels, ...), shape (n_channels,)."""
-    size = sum(np.abs(part).reshape(len(part), -1).sum(axis=1) for part in attributions)
-    return np.asarray(size / max(float(np.sum(size)), np.finfo(np.float64).tiny))
+def resolution(cells: tuple[int, int] | None, has_channels: bool) -> str:
+    """Return in words how fine an attribution is; one map can lie over an image of all channels."""
+    if cells is None:
+        return "one for every value"
+    return f"map of {cells[0]} × {cells[1]} cells{' over the image of all channels' if has_channels else ''}, spread"
 
 
-def _plain(text: str) -> str:
-    return text.replace("$", r"\$")  # no mathematics in names from outside
+def meaning(has_channels: bool) -> str:
+    """Return in words what a channel's share is taken of; a map without channels is weighed by gradients."""
+    return "size of the attribution" if has_channels else "size of the gradient\ninside the map"
 
 
 def _frame(view: View, n_rows: int) -> dict[str, Any]:
@@ -95,33 +110,41 @@ def _frame(view: View, n_rows: int) -> dict[str, Any]:
     return {"origin": "lower", "aspect": "auto", "extent": extent}
 
 
-def _attribution(ax: Axes, image: np.ndarray, view: View) -> None:
-    """Draw an attribution; single cells beyond the rest do not set the scale."""
+def _colours(image: np.ndarray) -> dict[str, Any]:
+    """Return the colours of an attribution; single cells beyond the rest do not set the scale."""
     size = np.abs(image)
     most = float(np.quantile(size, WITHIN)) or float(size.max()) or 1.0
     signed = bool((image < 0).any())
-    drawn = ax.imshow(
-        image,
-        cmap="RdBu_r" if signed else "magma",
-        vmin=-most if signed else 0.0,
-        vmax=most,
-        **_frame(view, len(image)),
-    )
+    return {"cmap": "RdBu_r" if signed else "inferno", "vmin": -most if signed else 0.0, "vmax": most}
+
+
+def _attribution(ax: Axes, image: np.ndarray, view: View) -> None:
+    """Draw an attribution by itself, with its scale."""
+    colours = _colours(image)
+    drawn = ax.imshow(image, **colours, **_frame(view, len(image)))
     beyond = {(False, False): "neither", (True, False): "max", (False, True): "min", (True, True): "both"}
-    extend = beyond[bool(image.max() > most), bool(image.min() < -most)]
-    ax.figure.colorbar(drawn, ax=ax, extend=extend)
+    extend = beyond[bool(image.max() > colours["vmax"]), bool(image.min() < -colours["vmax"])]
+    label = "for (red), against (blue)" if colours["vmin"] < 0 else "attribution"
+    ax.figure.colorbar(drawn, ax=ax, extend=extend, label=label)
 
 
-def _outline(ax: Axes, image: np.ndarray, view: View) -> bool:
-    """Draw a line over a spectrogram around the tenth of it in which a smoothed attribution is largest, if there is."""
+def _overlay(ax: Axes, image: np.ndarray, view: View) -> str:
+    """Lay an attribution over a spectrogram, the more opaque the larger, and say so.
+
+    A line goes around the tenth in which it is largest, smoothed, if it tells that tenth from the rest.
+    """
     from scipy.ndimage import gaussian_filter
 
-    size = gaussian_filter(np.abs(image).astype(np.float64), sigma=1.0)
-    level = float(np.quantile(size, 1.0 - OUTLINED))
-    tells = min(size.shape) > 1 and size.min() < level < size.max()
-    if tells:
-        ax.contour(view.times_s, np.arange(len(size)), size, levels=[level], colors="white", linewidths=1.2)
-    return tells
+    colours = _colours(image)
+    size = np.minimum(np.abs(image), colours["vmax"])
+    alpha = OPAQUE * ((size - size.min()) / max(float(np.ptp(size)), np.finfo(np.float64).tiny)) ** FADES
+    ax.imshow(image, **colours, alpha=alpha, **_frame(view, len(image)))
+    smooth = gaussian_filter(np.abs(image).astype(np.float64), sigma=1.0)
+    level = float(np.quantile(smooth, 1.0 - OUTLINED))
+    if min(smooth.shape) > 1 and smooth.min() < level < smooth.max():
+        ax.contour(view.times_s, np.arange(len(smooth)), smooth, levels=[level], colors="cyan", linewidths=1.3)
+        return "mean input (gray) under the attribution; line: its largest tenth"
+    return "mean input (gray) under the attribution"
 
 
 def _label(ax: Axes, view: View, channels: Sequence[str], n_rows: int, spectral: bool) -> None:
@@ -129,7 +152,7 @@ def _label(ax: Axes, view: View, channels: Sequence[str], n_rows: int, spectral:
     ax.set_xlabel("time before the prediction (s)")
     at = np.unique(np.linspace(0, n_rows - 1, min(8, n_rows)).round().astype(int))
     if not spectral:
-        ax.set_yticks(at, [_plain(channels[i]) for i in at])
+        ax.set_yticks(at, [plain(channels[i]) for i in at])
         ax.set_ylabel("channel")
     elif view.freqs_hz is None:
         ax.set_yticks(at, [str(i) for i in at])
@@ -141,47 +164,3 @@ def _label(ax: Axes, view: View, channels: Sequence[str], n_rows: int, spectral:
             hz = hz[(hz >= view.freqs_hz[0]) & (hz <= view.freqs_hz[-1])]
         ax.set_yticks(np.interp(hz, view.freqs_hz, np.arange(n_rows)), [f"{f:.3g}" for f in hz])
         ax.set_ylabel("frequency (Hz)")
-
-
-def _scalp(ax: Axes, attribution: np.ndarray, names: Sequence[str]) -> None:
-    """Draw the share of each channel where its electrode is, or say why not."""
-    places = [_place(name) for name in names]
-    known = [i for i, place in enumerate(places) if place is not None]
-    ax.set_axis_off()
-    if len(known) < MIN_ELECTRODES:
-        reason = "this method knows no channels" if not names else f"{len(known)} electrodes are too few for a map"
-        ax.text(0.5, 0.5, reason, ha="center", va="center", transform=ax.transAxes)
-        return
-    from scipy.interpolate import RBFInterpolator
-
-    weights = channel_weights(attribution)[known]
-    at = np.array([_flat(place) for place in places if place is not None])
-    side = np.linspace(-1.15, 1.15, 160)
-    grid = np.stack(np.meshgrid(side, side), axis=-1)
-    values = RBFInterpolator(at, weights, smoothing=1e-3)(grid.reshape(-1, 2)).reshape(grid.shape[:2])
-    values[np.hypot(grid[..., 0], grid[..., 1]) > 1.0] = np.nan
-    drawn = ax.imshow(values, origin="lower", extent=(-1.15, 1.15, -1.15, 1.15), cmap="magma", vmin=0.0)
-    ax.plot(at[:, 0], at[:, 1], "w.", markersize=4)
-    turn = np.linspace(0, 2 * np.pi, 100)
-    ax.plot(np.cos(turn), np.sin(turn), "k", linewidth=1)
-    ax.plot([-0.1, 0.0, 0.1], [1.0, 1.12, 1.0], "k", linewidth=1)
-    ax.set_aspect("equal")
-    ax.figure.colorbar(drawn, ax=ax, label="share of the attribution")
-
-
-def _flat(direction: np.ndarray) -> np.ndarray:
-    """Return a unit vector in the azimuthal equidistant view from above; the ring of 90° has radius 1."""
-    x, y, z = direction
-    radius = np.arccos(np.clip(z, -1.0, 1.0)) / (np.pi / 2)
-    across = np.hypot(x, y)
-    return np.zeros(2) if across < 1e-9 else np.array([x, y]) * radius / across
-
-
-def _place(name: str) -> np.ndarray | None:
-    """Return where an electrode is, or the middle between the two of a bipolar channel; None if unknown."""
-    known = electrode_positions()
-    ends = [name] if plain_name(name) in known else name.split("-")
-    if len(ends) > 2 or any(plain_name(end) not in known for end in ends):
-        return None
-    middle: np.ndarray = np.sum([known[plain_name(end)] for end in ends], axis=0)
-    return middle / np.linalg.norm(middle)

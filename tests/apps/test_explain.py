@@ -38,8 +38,11 @@ def test_pictures_arrays_and_the_check_are_written(recording, tmp_path, capsys):
     record = json.loads((out / "explanation.json").read_text())
     assert sum(record["windows"].values()) == 6
     assert set(record["similarity_to_randomised"]) == {"saliency", "grad-cam"}
-    for shares in record["channel_shares"]["saliency"].values():
-        assert sum(shares) == pytest.approx(1.0)
+    for method in ("saliency", "grad-cam"):
+        for shares in record["channel_shares"][method].values():
+            assert sum(shares) == pytest.approx(1.0)
+    assert record["map_cells"] == {"saliency": None, "grad-cam": [5, 4]}
+    assert "grad-cam: map of 5 × 4 cells, spread;" in said
     assert (out / "saliency.png").read_bytes().startswith(b"\x89PNG")
     with np.load(out / "grad-cam.npz", allow_pickle=False) as arrays:
         (view,) = record["views"]
@@ -49,11 +52,26 @@ def test_pictures_arrays_and_the_check_are_written(recording, tmp_path, capsys):
     assert not list(tmp_path.glob(".explain-*"))
 
 
+def test_several_files_are_explained_for_a_class_that_is_never_predicted(recording, tmp_path, capsys):
+    signal = load_bundle(find_bundle("seizure-demo")).pipeline.signal
+    other = np.random.default_rng(1).normal(0.0, 20.0, (signal.n_channels, 12 * 256)).astype(np.float32)
+    second = write_fif(tmp_path / "b_raw.fif", other, signal.sfreq, signal.names)
+    out = tmp_path / "why"
+    options = ["--out", str(out), "--windows", "3", "--method", "saliency", "--class", "seizure"]
+    assert main(["explain", "seizure-demo", str(recording), str(second), str(recording), *options]) == 0
+    assert capsys.readouterr().out.startswith("seizure: mean of all 6 windows of 2 files; each file weighs the same.\n")
+    record = json.loads((out / "explanation.json").read_text())
+    assert record["title"] == "seizure-demo on 2 files"
+    assert (record["windows"], record["files"]) == ({"seizure": 6}, {"seizure": 2})
+    assert record["only_predicted"] == {"seizure": False}
+
+
 def test_wrong_use_is_one_line_and_leaves_nothing(recording, tmp_path, capsys):
     out = str(tmp_path / "why")
     for arguments, line in (
         (["--method", "magic"], "There is no method 'magic'"),
         (["--windows", "0"], "--windows must be at least 1, got 0"),
+        (["--class", "nap"], "There is no class 'nap' in this bundle. Classes: background, seizure."),
         (["--method", "roll-out"], "Roll-out needs a network whose tokens"),
     ):
         assert main(["explain", "seizure-demo", str(recording), "--out", out, *arguments]) == 2

@@ -66,6 +66,19 @@ def test_filters_between_two_bins_are_listed():
     assert (bank[rows] == 0).all()
 
 
+@pytest.mark.parametrize(
+    ("n_fft", "n_mels", "n_single", "n_empty", "step_db"),
+    [(128, 64, 50, 0, 5.0), (128, 40, 2, 0, 0.2), (256, 64, 0, 0, 0.5), (64, 64, 39, 25, None)],
+)
+def test_bands_finer_than_bins_give_a_flat_spectrum_stripes(n_fft, n_mels, n_single, n_empty, step_db):
+    """The numbers in docs/models.md: 1 to 40 Hz at 128 Hz."""
+    bank = mel_filterbank(128, n_fft, n_mels, 1.0, 40.0)
+    assert int(((bank > 0).sum(axis=1) == 1).sum()) == n_single
+    assert empty_filters(bank).size == n_empty
+    if step_db is not None:
+        assert np.abs(np.diff(10 * np.log10(bank.sum(axis=1)))).max() == pytest.approx(step_db, abs=0.05)
+
+
 @pytest.mark.parametrize(("low_hz", "high_hz"), [(0.5, 101), (-1, 30), (30, 30), (float("nan"), 30)])
 def test_range_outside_nyquist_names_the_limit(low_hz, high_hz):
     with pytest.raises(ValueError, match=r"needs 0 <= low_hz < high_hz <= 100 Hz \(Nyquist\), got low_hz="):

@@ -9,7 +9,7 @@ from torch import nn
 
 from bci.errors import UsageError
 from models.registry import ModelSpec, build
-from offline.explain import METHODS, explain, randomised, similarity
+from offline.explain import METHODS, channel_shares, explain, map_cells, randomised, similarity
 from offline.explanations import SAME
 
 SHAPE = (4, 24, 32)
@@ -121,6 +121,61 @@ def test_explanations_change_with_the_weights(name):
 def test_what_shows_the_input_alone_is_not_taken_for_an_explanation():
     x = windows()
     assert similarity((x,), (2.0 * x + 1.0,)) > SAME
+
+
+@pytest.mark.parametrize("method", ["saliency", "grad-cam"])
+def test_channels_have_the_share_that_the_network_reads(method):
+    """Channel 2 alone speaks, whether the attribution knows channels or is a map of all."""
+
+    class OnlyTwo(nn.Module):
+        input_shape = SHAPE
+
+        def __init__(self):
+            super().__init__()
+            self.convolution = nn.Conv2d(4, 1, 3, padding=1, bias=False)
+            nn.init.zeros_(self.convolution.weight)
+            nn.init.ones_(self.convolution.weight[:, 2])
+
+        def forward(self, x):
+            return torch.stack((torch.zeros(len(x)), self.convolution(x).mean(dim=(1, 2, 3))), dim=1)
+
+    found = explain(OnlyTwo(), windows(), np.ones(5, np.int64), method)
+    assert found[0].ndim == (3 if method == "grad-cam" else 4)
+    (shares,) = channel_shares(OnlyTwo(), windows(), np.ones(5, np.int64), found)
+    np.testing.assert_allclose(shares, np.tile([0.0, 0.0, 1.0, 0.0], (5, 1)))
+
+
+def test_channels_count_inside_the_map_only():
+    """Channels 0 and 1 are read early and late: a map that is late leaves channel 1 alone."""
+
+    class Halves(nn.Module):
+        input_shape = SHAPE
+
+        def forward(self, x):
+            late = x[:, 0, :, :16].mean(dim=(1, 2)) + 3 * x[:, 1, :, 16:].mean(dim=(1, 2))
+            return torch.stack((torch.zeros(len(x)), late), dim=1)
+
+    classes, late = np.ones(20, np.int64), np.zeros((20, 24, 32), np.float32)
+    late[:, :, 16:] = 1.0
+    (shares,) = channel_shares(Halves(), windows(20), classes, (late,))
+    np.testing.assert_allclose(shares, np.tile([0.0, 1.0, 0.0, 0.0], (20, 1)))
+    (shares,) = channel_shares(Halves(), windows(20), classes, (np.ones_like(late),))
+    np.testing.assert_allclose(shares, np.tile([0.25, 0.75, 0.0, 0.0], (20, 1)), rtol=1e-6)
+    (nothing,) = channel_shares(Halves(), windows(20), classes, (np.zeros_like(late),))
+    assert not nothing.any()
+
+
+@pytest.mark.parametrize(
+    ("name", "method", "cells"),
+    [
+        ("swin", "grad-cam", (2, 2)),
+        ("swin", "roll-out", (6, 8)),
+        ("vit", "roll-out", (3, 4)),
+        ("vit", "saliency", None),
+    ],
+)
+def test_the_cells_of_a_map_are_counted(name, method, cells):
+    assert map_cells(network_of(name), windows(2), method) == cells
 
 
 def test_a_randomised_network_is_alive():
