@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -11,13 +12,14 @@ import numpy as np
 from bci.errors import RecordingError, SpecError, UsageError
 from offline.choices import SplitName
 from offline.config import TrainConfig, flag, overridden
-from offline.datasets.base import Dataset, Session, class_counts
+from offline.datasets.base import Dataset, Problem, Session, class_counts
 from offline.datasets.check import readable
 from offline.datasets.registry import load_dataset, row_of
+from offline.datasets.shared import in_one_part, without_copies
 from offline.labels import cut_up, regrouped
 from offline.leaks import require_apart
 from offline.short_stretches import MARGIN_S, short_lines, without_short
-from offline.splits import Split, archive_folds, k_fold, leave_one_out, sides
+from offline.splits import Split, archive_folds, k_fold, leave_one_out, require_classes, sides
 from offline.temporal import TemporalSplit, temporal_splits
 
 IDLE: dict[SplitName, tuple[str, ...]] = {
@@ -41,11 +43,15 @@ def prepared(config: TrainConfig) -> Dataset:
     UsageError
         If the settings do not fit the task, or no stretch of a class has room for a window.
     RecordingError
-        If files cannot be used and ``skip_bad`` is off.
+        If files cannot be used, are there as two people's or are in two folds of the archive, and ``skip_bad`` is off.
     """
-    dataset = usable(readable(load_dataset(config.task, config.data)), config.skip_bad)
+    found = without_copies(readable(load_dataset(config.task, config.data)))
+    dataset = usable(in_one_part(found) if config.split == "archive" else found, config.skip_bad)
     if config.classes is not None:
         dataset = regrouped(dataset, config.classes)
+    empty = _absent(dataset.sessions, dataset.classes)
+    if empty:
+        log.warning("no stretch is labelled %s: nothing scores what the model says of it", ", ".join(empty))
     if row_of(config.task).continuous:
         dataset = _roomy(dataset, config)
     return dataset if config.piece_s is None else cut_up(dataset, config.piece_s)
@@ -63,15 +69,22 @@ def usable(dataset: Dataset, skip_bad: bool) -> Dataset:
         first = dataset.problems[0]
         raise RecordingError(
             f"Training needs every file of {dataset.task} to be usable, {len(dataset.problems)} are not; first "
-            f"{first.path.name}: {first.reason} See bci-train data; --skip-bad trains without them."
+            f"{first.text} See bci-train data; --skip-bad trains without them."
         )
     for problem in dataset.problems:
-        log.warning("left out: %s: %s", problem.path.name, problem.reason)
+        log.warning("left out: %s", problem.text)
     return dataset
 
 
-def outer_splits(dataset: Dataset, config: TrainConfig) -> tuple[Split | TemporalSplit, ...]:
+def outer_splits(dataset: Dataset, config: TrainConfig) -> tuple[Dataset, tuple[Split | TemporalSplit, ...]]:
     """Return the folds of a run, none of which shares a person, a recording or the content of one.
+
+    Returns
+    -------
+    dataset : Dataset
+        As it was; with ``skip_bad``, folds that were left out are added to its problems.
+    splits : tuple of Split or TemporalSplit
+        With ``skip_bad``, without those whose learners know one class only, if two others are left.
 
     Raises
     ------
@@ -94,31 +107,44 @@ def outer_splits(dataset: Dataset, config: TrainConfig) -> tuple[Split | Tempora
             splits = _leave_one_out(dataset, config)
         for split in splits:
             require_apart(dataset, split)
-            require_classes(dataset, split)
+        return _of_two_classes(dataset, splits, config.skip_bad)
     except SpecError as error:
         raise UsageError(str(error)) from error
-    return splits
 
 
-def require_classes(dataset: Dataset, split: Split | TemporalSplit) -> None:
-    """Refuse a split whose learners know one class only: whatever is shown to them, they would name it.
+def _of_two_classes(
+    dataset: Dataset, splits: tuple[Split | TemporalSplit, ...], skip_bad: bool
+) -> tuple[Dataset, tuple[Split | TemporalSplit, ...]]:
+    """Return the splits whose learners know two classes, if all do, or with `skip_bad` at least two do."""
+    kept: list[Split | TemporalSplit] = []
+    errors: list[SpecError] = []
+    left: list[Problem] = []
+    for split in splits:
+        try:
+            require_classes(dataset, split)
+            kept.append(split)
+        except SpecError as error:
+            errors.append(error)
+            left.append(Problem(sides(dataset, split)[0][0].path, str(error)))
+    if errors and not (skip_bad and len(kept) >= 2):
+        raise errors[0]
+    for problem in left:
+        log.warning("left out: %s", problem.text)
+    return replace(dataset, problems=(*dataset.problems, *left)), tuple(kept)
 
-    Raises
-    ------
-    SpecError
-        If the labels, or votes, of the training side are of fewer than two classes.
-    """
-    learners = sides(dataset, split)[0]
-    n_classes = len(dataset.classes)
-    found = class_counts(learners, n_classes) > 0
-    for votes in (stretch.votes for session in learners for stretch in session.stretches):
-        found |= np.array((0.0,) * n_classes if votes is None else votes) > 0
-    if found.sum() < 2:
-        only = ", ".join(name for name, there in zip(dataset.classes, found, strict=True) if there) or "none"
-        raise SpecError(
-            f"A fold needs learners of at least two classes, fold {split.name} has {len(learners)} recordings of "
-            f"{only} only, the first {learners[0].path.name}. Add recordings of the others, or use another --split."
-        )
+
+def unscored(dataset: Dataset, splits: Sequence[Split | TemporalSplit]) -> tuple[str, ...]:
+    """Return what folds do not tell since no stretch of a class is scored in any, in words."""
+    scored = (session for split in splits for session in sides(dataset, split)[2])
+    return tuple(
+        f"what the model makes of {name}: nothing that is scored is it" for name in _absent(scored, dataset.classes)
+    )
+
+
+def _absent(sessions: Iterable[Session], classes: Sequence[str]) -> list[str]:
+    """Return the classes that no stretch is labelled with."""
+    counts = class_counts(tuple(sessions), len(classes))
+    return [name for name, n in zip(classes, counts, strict=True) if not n]
 
 
 def _roomy(dataset: Dataset, config: TrainConfig) -> Dataset:

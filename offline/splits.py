@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from bci.errors import SpecError
-from offline.datasets.base import Dataset, Session
+from offline.datasets.base import Dataset, Session, class_counts
 from offline.temporal import TemporalSplit, part_of
 
 SIDES = ("train", "dev", "eval")
@@ -144,7 +144,7 @@ def archive_folds(dataset: Dataset) -> tuple[Split, ...]:
             f"Folds of an archive need at least 3 parts (one is scored, one stops the training), {dataset.task} has "
             f"{', '.join(sorted(filter(None, parts))) or 'none'}. Use another --split."
         )
-    names = sorted(parts, key=lambda name: (len(name), name))  # fold-2 before fold-10
+    names = parts_of(dataset)
     where = {subject: [name for name in names if subject in parts[name]] for subject in dataset.subjects}
     for subject, found in where.items():
         if len(found) > 1:
@@ -157,6 +157,32 @@ def archive_folds(dataset: Dataset) -> tuple[Split, ...]:
         return (Split(train, stopping, scored),)
     folds = [tuple(sorted(parts[name])) for name in names]
     return tuple(_fold(folds, i) for i in range(len(folds)))
+
+
+def parts_of(dataset: Dataset) -> tuple[str, ...]:
+    """Return the parts of an archive, in the order of their names and numbers: fold-2 before fold-10."""
+    return tuple(sorted({session.part for session in dataset.sessions}, key=lambda name: (len(name), name)))
+
+
+def require_classes(dataset: Dataset, split: Split | TemporalSplit) -> None:
+    """Refuse a split whose learners know one class only: whatever is shown to them, they would name it.
+
+    Raises
+    ------
+    SpecError
+        If the labels, or votes, of the training side are of fewer than two classes.
+    """
+    learners = sides(dataset, split)[0]
+    n_classes = len(dataset.classes)
+    found = class_counts(learners, n_classes) > 0
+    for votes in (stretch.votes for session in learners for stretch in session.stretches):
+        found |= np.array((0.0,) * n_classes if votes is None else votes) > 0
+    if found.sum() < 2:
+        only = ", ".join(name for name, there in zip(dataset.classes, found, strict=True) if there) or "none"
+        raise SpecError(
+            f"A fold needs learners of at least two classes, fold {split.name} has {len(learners)} recordings of "
+            f"{only} only, the first {learners[0].place}. Add recordings of the others, or use another --split."
+        )
 
 
 def sides(dataset: Dataset, split: Split | TemporalSplit) -> tuple[tuple[Session, ...], ...]:

@@ -84,7 +84,7 @@ def submission(
     dataset = load_test(folder)
     predict = [_Predictor(bundle, temperature) for bundle, temperature in zip(loaded, temperatures, strict=True)]
     for problem in dataset.problems:
-        _leave_out(f"{problem.path.name}: {problem.reason}", skip_bad)
+        _leave_out(problem.text, skip_bad)
     lines = [",".join(("eeg_id", *VOTES))]
     for number, session in enumerate(dataset.sessions, start=1):
         try:

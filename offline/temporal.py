@@ -111,12 +111,19 @@ def in_time(sessions: Sequence[Session]) -> tuple[Session, ...]:
     """
     dates = [session.recorded_at for session in sessions]
     known = [date for date in dates if date is not None]
-    if len(sessions) > 1 and len(set(known)) < len(sessions):
+    if len(sessions) > 1 and len(known) < len(sessions):
         raise SpecError(
-            f"A split in time needs a date for each recording of {sessions[0].subject}, which differ; "
-            f"{len(set(known))} of {len(sessions)} have one. Use another --split."
+            f"A split in time needs the date of each recording of {sessions[0].subject}, {len(known)} of "
+            f"{len(sessions)} have one; {sessions[dates.index(None)].place} has none. Use another --split."
         )
-    return tuple(sorted(sessions, key=lambda session: session.recorded_at.timestamp() if session.recorded_at else 0.0))
+    ordered = sorted(sessions, key=lambda session: session.recorded_at.timestamp() if session.recorded_at else 0.0)
+    for one, other in itertools.pairwise(ordered):
+        if one.recorded_at is not None and one.recorded_at == other.recorded_at:
+            raise SpecError(
+                f"A split in time needs recordings of {one.subject} that began one after the other, {one.place} and "
+                f"{other.place} both began at {one.recorded_at:%Y-%m-%d %H:%M:%S}. Use another --split."
+            )
+    return tuple(ordered)
 
 
 def _of_subject(dataset: Dataset, subject: str, n_folds: int) -> list[TemporalSplit]:

@@ -25,7 +25,7 @@ from offline.export import export_bundle
 from offline.fold import FoldResult
 from offline.identity import claim, sessions_sha256, settings_record, versions
 from offline.metrics import compare, summary, trivial_baselines
-from offline.prepare import membership, outer_splits, prepared
+from offline.prepare import membership, outer_splits, prepared, unscored
 from offline.processes import joined, n_processes, wait_for_all, writes
 from offline.progress import Progress, Step
 from offline.recipes import STRONG_BASELINES, Recipe, configured, recipe
@@ -118,8 +118,7 @@ class _Run:
         self._plan = configured(config)
         if config.tune:
             require_tunable(config, self._plan)
-        self._dataset = prepared(config)
-        self._splits = outer_splits(self._dataset, config)
+        self._dataset, self._splits = outer_splits(prepared(config), config)
         self._wanted = chosen_folds(self._splits, place.folds)
         self._whole = len(self._wanted) == len(self._splits) and not place.helps
         self._task = row_of(config.task)
@@ -159,7 +158,7 @@ class _Run:
                 "temperature": decision.temperature,
                 "tuning": [*choices, *([] if final is None else final[1:])] if config.tune else None,
                 "events": events,
-                "unchecked": list(self._task.unchecked),
+                "unchecked": [*self._task.unchecked, *unscored(self._dataset, self._splits)],
             }
             if writes():
                 if final is not None:
@@ -302,7 +301,7 @@ def _metrics(
             "class_counts": dict(
                 zip(dataset.classes, class_counts(dataset.sessions, len(dataset.classes)).tolist(), strict=True)
             ),
-            "left_out": [f"{problem.path.name}: {problem.reason}" for problem in dataset.problems],
+            "left_out": [problem.text for problem in dataset.problems],
             "too_short": counted(dataset),
             "incomplete_windows": sum(fold.n_incomplete for fold in results),
         },

@@ -24,13 +24,13 @@ from offline.fold import FoldResult
 from offline.identity import claim, sessions_sha256
 from offline.leaks import require_apart
 from offline.metrics import summary
-from offline.prepare import main_labels, outer_splits, prepared, require_classes
+from offline.prepare import main_labels, outer_splits, prepared
 from offline.processes import n_processes
 from offline.progress import Progress, Step
 from offline.recipes import Recipe, configured
 from offline.run_context import chosen_folds, n_units, torch_threads
 from offline.search import drawn, space
-from offline.splits import Split, inner_splits
+from offline.splits import Split, inner_splits, require_classes
 from offline.statistics import balanced_accuracy, confusion_matrix
 from offline.temporal import TemporalSplit
 from offline.training_loop import Epoch
@@ -114,8 +114,7 @@ def tune(config: TrainConfig, place: Workplace, on_step: Callable[[Step], None] 
     """
     plan = configured(config)
     require_tunable(config, plan)
-    dataset = prepared(config)
-    splits = outer_splits(dataset, config)
+    dataset, splits = outer_splits(prepared(config), config)
     for split in splits:
         inner_folds(dataset, split, config)
     wanted = chosen_folds(splits, place.folds)

@@ -76,7 +76,7 @@ def _print_problems(problems: Sequence[Problem]) -> None:
     from offline.datasets.check import printable_line
 
     for problem in problems[:_SHOWN]:
-        print(printable_line(f"  cannot be used: {problem.path.name}: {problem.reason}"))
+        print(printable_line(f"  cannot be used: {problem.text}"))
     if len(problems) > _SHOWN:
         print(f"  and {len(problems) - _SHOWN} more")
 

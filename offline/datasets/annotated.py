@@ -93,7 +93,7 @@ def annotated_dataset(
 
 def nothing_usable(task: str, layout: str, folder: Path, problems: Sequence[Problem]) -> RecordingError:
     """Return the error for an archive in which nothing can be used."""
-    first = f" First problem: {problems[0].path.name}: {problems[0].reason}" if problems else ""
+    first = f" First problem: {problems[0].text}" if problems else ""
     return RecordingError(f"The task {task} needs {layout}, found no usable one in {folder}.{first} Check --data.")
 
 

@@ -92,6 +92,8 @@ class Session:
         When it began, for splits by time; archives shift dates, but not within a person. None if it is not known.
     part : str, default=""
         Side on which the authors of the archive put it (``train``, ``dev``, ``eval``); empty if they did not.
+    row : int or None, default=None
+        Which row of the file it is; None if it is all of the file.
     """
 
     name: str
@@ -103,6 +105,12 @@ class Session:
     read: Reader
     recorded_at: datetime | None = None
     part: str = ""
+    row: int | None = None
+
+    @property
+    def place(self) -> str:
+        """File and row, for messages."""
+        return self.path.name if self.row is None else f"{self.path.name}, row {self.row}"
 
     @property
     def sha256(self) -> str:
@@ -127,6 +135,12 @@ class Problem:
 
     path: Path
     reason: str
+
+    @property
+    def text(self) -> str:
+        """The file with its folder, named once, and the reason."""
+        named = self.reason if self.reason.startswith(self.path.name) else f"{self.path.name}: {self.reason}"
+        return in_folder(self.path, named)
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,6 +175,11 @@ class Dataset:
     def of(self, subjects: tuple[str, ...]) -> tuple[Session, ...]:
         """Return the sessions of some people."""
         return tuple(session for session in self.sessions if session.subject in subjects)
+
+
+def in_folder(path: Path, text: str) -> str:
+    """Return what begins with the name of a file with its folder before it."""
+    return f"{path.parent.name}/{text}" if path.parent.name else text
 
 
 def class_counts(sessions: tuple[Session, ...], n_classes: int) -> np.ndarray:

@@ -5,19 +5,19 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 
 from bci.errors import BciError, UsageError
 from bci.texts import printable
 from offline.datasets.base import UNKNOWN, Dataset, Problem, Session
-from offline.datasets.examples import Examples
+from offline.datasets.examples import Examples, as_dataset
+from offline.datasets.plausible import Guarded
+from offline.datasets.shared import in_one_part, learners_of_one_class, without_copies
 from offline.short_stretches import short_lines, without_short
 
 _LISTED = 64
 """Sessions of larger archives are not listed one by one."""
-_BATCH = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +39,8 @@ class Report:
 def readable(dataset: Dataset, on_session: Callable[[int], None] | None = None) -> Dataset:
     """Return the dataset without the sessions whose samples cannot be read; they are added to its problems.
 
-    Archives are opened without reading their samples, so that damage inside a file is found here. The hashes of
-    sessions are known from then on.
+    Archives are opened without reading their samples, so that damage inside a file is found here, and values that no
+    amplifier gives. The hashes of sessions are known from then on.
 
     Parameters
     ----------
@@ -49,7 +49,7 @@ def readable(dataset: Dataset, on_session: Callable[[int], None] | None = None) 
     on_session : callable or None, default=None
         Called with the number of sessions done after each.
     """
-    return _kept(dataset, lambda session: session.sha256, on_session)
+    return _read(dataset, lambda session: replace(session, read=Guarded(session)), on_session)
 
 
 def check_dataset(
@@ -69,22 +69,14 @@ def check_dataset(
     Returns
     -------
     report : Report
-        Recordings that two people are said to have made are problems; that one person has twice is told.
+        Recordings that two people are said to have made, people in two parts of the archive, and parts whose learners
+        would know one class only are problems; that one person has a recording twice is told.
     """
-    hashes: dict[str, tuple[str, str]] = {}
-    n_invalid: dict[str, int] = {}
-
-    def look(session: Session) -> None:
-        counted = _Counted(session)
-        hashes[session.name] = replace(session, read=counted).sha256, session.subject
-        n_invalid[session.name] = counted.n_invalid
-
-    left = _kept(dataset, look, on_session)
-    of_one, of_several = _twice(hashes)
-    shared = [Problem(_path(left, names[0]), _shared(names, subjects)) for names, subjects in of_several]
-    twice = [f"the same samples twice, of one subject: {', '.join(names)}" for names in of_one]
+    counted = {session.name: _Counted(session) for session in dataset.sessions}
+    left = _read(dataset, lambda session: replace(session, read=counted[session.name]), on_session)
     short = [] if window_s is None else _short(left, window_s)
-    return Report((*_lines(left, n_invalid), *map(printable_line, [*short, *twice])), (*left.problems, *shared))
+    lines = _lines(left, {name: one.n_invalid for name, one in counted.items()})
+    return Report((*lines, *map(printable_line, [*short, *_twice(left)])), _problems(left))
 
 
 def describe(dataset: Dataset) -> Report:
@@ -105,38 +97,17 @@ def check_examples(examples: Examples, on_done: Callable[[int], None] | None = N
     Returns
     -------
     report : Report
-        Examples with numbers that are not finite, examples of two people that are the same, and people in two folds of
-        the archive are problems.
+        Examples with numbers that are not finite are problems, and what is one for `check_dataset`.
     """
-    problems = list(examples.problems)
-    hashes: dict[str, tuple[str, str]] = {}
-    for start in range(0, len(examples), _BATCH):
-        for index in range(start, min(start + _BATCH, len(examples))):
-            if not np.isfinite(examples.read(np.array([index]))).all():
-                reason = f"Example {index} (fold {examples.folds[index]}) must hold finite numbers, it does not."
-                problems.append(Problem(examples.path, reason))
-            hashes[str(index)] = examples.sha256(index), examples.subjects[index]
-        if on_done is not None:
-            on_done(min(start + _BATCH, len(examples)))
-    of_one, of_several = _twice(hashes)
-    problems += [Problem(examples.path, _shared(names, subjects)) for names, subjects in of_several]
-    folds: dict[str, set[int]] = defaultdict(set)
-    for subject, fold in zip(examples.subjects, examples.folds.tolist(), strict=True):
-        folds[subject].add(fold)
-    problems += [
-        Problem(examples.path, f"A subject must be in one fold, {subject} is in {', '.join(map(str, sorted(where)))}.")
-        for subject, where in folds.items()
-        if len(where) > 1
-    ]
+    left = readable(as_dataset(examples), on_done)
     lines = [
-        f"{len(examples)} examples of {len(folds)} subjects in {len(np.unique(examples.folds))} folds",
+        f"{len(examples)} examples of {len(set(examples.subjects))} subjects in {len(np.unique(examples.folds))} folds",
         f"{' by '.join(map(str, examples.shape))} ({' by '.join(examples.axes)})",
     ]
     for label, name in enumerate(examples.classes):
         of_class = np.flatnonzero(examples.labels == label)
         lines.append(f"{name}: {len(of_class)} of {len({examples.subjects[i] for i in of_class})} subjects")
-    lines += [f"the same numbers twice, of one subject: examples {', '.join(names)}" for names in of_one]
-    return Report(tuple(map(printable_line, lines)), tuple(problems))
+    return Report(tuple(map(printable_line, [*lines, *_twice(left)])), _problems(left))
 
 
 def printable_line(text: str) -> str:
@@ -144,19 +115,24 @@ def printable_line(text: str) -> str:
     return printable(text, 4000)
 
 
-def _kept(dataset: Dataset, look: Callable[[Session], object], on_session: Callable[[int], None] | None) -> Dataset:
-    """Return the dataset with the sessions that `look` can read."""
+def _read(dataset: Dataset, made: Callable[[Session], Session], on_session: Callable[[int], None] | None) -> Dataset:
+    """Return the dataset with the sessions, as `made` makes them, that can be read."""
     kept: list[Session] = []
     problems = list(dataset.problems)
-    for number, session in enumerate(dataset.sessions, start=1):
+    for number, session in enumerate(map(made, dataset.sessions), start=1):
         try:
-            look(session)
+            session.sha256  # noqa: B018 - it reads every sample, once
             kept.append(session)
         except BciError as error:
             problems.append(Problem(session.path, str(error)))
         if on_session is not None:
             on_session(number)
     return replace(dataset, sessions=tuple(kept), problems=tuple(problems))
+
+
+def _problems(dataset: Dataset) -> tuple[Problem, ...]:
+    apart = in_one_part(without_copies(dataset))
+    return (*apart.problems, *learners_of_one_class(apart))
 
 
 def _lines(dataset: Dataset, n_invalid: Mapping[str, int]) -> tuple[str, ...]:
@@ -178,40 +154,22 @@ class _Counted:
     """Reads a session and counts the samples with a value that is not finite."""
 
     def __init__(self, session: Session) -> None:
-        self._session = session
+        self._read = Guarded(session)
         self.n_invalid = 0
 
     def __call__(self, start: int = 0, stop: int | None = None) -> np.ndarray:
-        data = self._session.read(start, stop)
+        data = self._read(start, stop)
         self.n_invalid += int((~np.isfinite(data)).any(axis=0).sum())
         return data
 
 
-def _twice(hashes: Mapping[str, tuple[str, str]]) -> tuple[list[list[str]], list[tuple[list[str], list[str]]]]:
-    """Return the groups with the same hash: of one subject, and of several with their subjects."""
-    groups: dict[str, list[str]] = defaultdict(list)
-    for name, (sha256, _) in hashes.items():
-        groups[sha256].append(name)
-    of_one: list[list[str]] = []
-    of_several: list[tuple[list[str], list[str]]] = []
-    for names in groups.values():
-        subjects = sorted({hashes[name][1] for name in names})
-        if len(subjects) > 1:
-            of_several.append((names, subjects))
-        elif len(names) > 1:
-            of_one.append(names)
-    return of_one, of_several
-
-
-def _shared(names: Sequence[str], subjects: Sequence[str]) -> str:
-    return (
-        f"Samples must be of one subject, those of {', '.join(names)} are the same and of {', '.join(subjects)}. "
-        "Leave one out, or correct whose it is."
-    )
-
-
-def _path(dataset: Dataset, name: str) -> Path:
-    return next(session.path for session in dataset.sessions if session.name == name)
+def _twice(dataset: Dataset) -> list[str]:
+    """Return what a subject has twice, in words."""
+    groups: dict[tuple[str, str], list[str]] = defaultdict(list)
+    for session in dataset.sessions:
+        name = session.name if session.row is None else session.place
+        groups[session.sha256, session.subject].append(name)
+    return [f"the same samples twice, of one subject: {', '.join(names)}" for names in groups.values() if names[1:]]
 
 
 def _signals(sessions: Sequence[Session]) -> list[str]:

@@ -9,6 +9,7 @@ Kemp et al. (1992), doi:10.1016/0013-4694(92)90009-7; EDF+: doi:10.1016/S1388-24
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -73,23 +74,53 @@ def read_header(path: Path) -> EdfHeader:
     """
     try:
         with path.open("rb") as file:
-            fixed = file.read(_FIXED)
-            n_signals = int(fixed[252:256])
-            if not 1 <= n_signals <= _MAX_SIGNALS:
-                raise ValueError(f"{n_signals} signals")
-            signals = file.read(_FIXED * n_signals)
-        counts = [int(signals[216 * n_signals + 8 * i : 216 * n_signals + 8 * i + 8]) for i in range(n_signals)]
-        header = EdfHeader(
-            n_records=int(fixed[236:244]),
-            record_s=float(fixed[244:252]),
-            record_bytes=sum(counts) * _BYTES[path.suffix.lower()],
-            header_bytes=int(fixed[184:192]),
-        )
-        if min(counts) < 1 or header.header_bytes != _FIXED * (n_signals + 1):
-            raise ValueError(f"a header of {header.header_bytes} bytes")
-    except (OSError, ValueError) as error:
-        raise RecordingError(
-            f"{path.name} needs an EDF header with whole numbers in its fields, got {printable(str(error))}. "
-            "Fetch it again, or leave it out."
-        ) from error
-    return header
+            fixed = _whole(path, file.read(_FIXED), _FIXED)
+            n_signals = _number(path, fixed[252:256], "number of signals", 1, _MAX_SIGNALS)
+            signals = _whole(path, file.read(_FIXED * n_signals), _FIXED * n_signals, _FIXED)
+    except OSError as error:
+        raise _unfit(path, "a header that can be read", printable(str(error))) from error
+    fields = (signals[216 * n_signals + 8 * i :][:8] for i in range(n_signals))
+    counts = [_number(path, field, f"samples of signal {i} in a record", 1) for i, field in enumerate(fields, start=1)]
+    header_bytes = _FIXED * (n_signals + 1)
+    _number(path, fixed[184:192], f"length of a header of {n_signals} signals", header_bytes, header_bytes)
+    return EdfHeader(
+        n_records=_number(path, fixed[236:244], "number of records", -1),
+        record_s=_seconds(path, fixed[244:252]),
+        record_bytes=sum(counts) * _BYTES[path.suffix.lower()],
+        header_bytes=header_bytes,
+    )
+
+
+def _whole(path: Path, found: bytes, n_bytes: int, before: int = 0) -> bytes:
+    if len(found) < n_bytes:
+        raise _unfit(path, f"a header of {before + n_bytes} bytes", f"{before + len(found)}: the file ends there")
+    return found
+
+
+def _number(path: Path, field: bytes, what: str, least: int, most: int | None = None) -> int:
+    try:
+        value = int(field)
+    except ValueError:
+        value = least - 1
+    if value < least or (most is not None and value > most):
+        bounds = f"{least}" if most == least else f"{least} or more" if most is None else f"{least} to {most}"
+        raise _unfit(path, f"{bounds} as {what} in its header", _shown(field))
+    return value
+
+
+def _seconds(path: Path, field: bytes) -> float:
+    try:
+        value = float(field)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value < math.inf:  # 0 if there are annotations only
+        raise _unfit(path, "a number of seconds as length of a record in its header", _shown(field))
+    return value
+
+
+def _shown(field: bytes) -> str:
+    return printable(repr(field.decode("latin-1").strip()))
+
+
+def _unfit(path: Path, needed: str, got: str) -> RecordingError:
+    return RecordingError(f"{path.name} needs {needed}, got {got}. Fetch it again, or leave it out.")

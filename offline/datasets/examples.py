@@ -6,7 +6,6 @@ They can be learnt from and scored. They cannot be streamed: what made them of a
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -40,8 +39,10 @@ class Examples:
         Fold in which the authors of the archive put each.
     read : callable
         ``read(indices)`` returns examples as ndarray of float32, shape (n, *shape), for an ndarray of int64.
-    path : Path
-        The archive.
+    files : tuple of Path
+        The file that each is in.
+    rows : ndarray of int64, shape (n_examples,)
+        Its row there.
     problems : tuple of Problem, default=()
         Files and rows that were left out, with the reason.
     """
@@ -54,7 +55,8 @@ class Examples:
     subjects: tuple[str, ...]
     folds: np.ndarray
     read: Callable[[np.ndarray], np.ndarray]
-    path: Path
+    files: tuple[Path, ...]
+    rows: np.ndarray
     problems: tuple[Problem, ...] = ()
 
     def __len__(self) -> int:
@@ -64,11 +66,6 @@ class Examples:
     def counts(self) -> np.ndarray:
         """Return the number of examples of each class, shape (n_classes,), as int64."""
         return np.bincount(self.labels, minlength=len(self.classes))
-
-    def sha256(self, index: int) -> str:
-        """Return the hash of an example's numbers: the same for copies, whoever they are said to be of."""
-        example = self.read(np.array([index]))
-        return hashlib.sha256(np.ascontiguousarray(example, dtype="<f4").tobytes()).hexdigest()
 
 
 def as_dataset(examples: Examples) -> Dataset:
@@ -97,12 +94,13 @@ def as_dataset(examples: Examples) -> Dataset:
             Session(
                 f"example-{i:06d}",
                 subject,
-                examples.path,
+                examples.files[i],
                 signal,
                 n_columns,
                 (Stretch(0, n_columns, label),),
                 partial(_columns, examples, i),
                 part=f"fold-{fold}",
+                row=int(examples.rows[i]),
             )
             for i, (subject, label, fold) in enumerate(
                 zip(examples.subjects, examples.labels.tolist(), examples.folds.tolist(), strict=True)
@@ -125,8 +123,10 @@ class Fold:
     ----------
     number : int
         Number of the fold.
+    path : Path
+        The file.
     data : ndarray, shape (n, ...)
-        Mapped from a file.
+        Mapped from it.
     rows : ndarray of int64, shape (n_used,)
         Rows that are used.
     labels : ndarray of int64, shape (n_used,)
@@ -136,6 +136,7 @@ class Fold:
     """
 
     number: int
+    path: Path
     data: np.ndarray
     rows: np.ndarray
     labels: np.ndarray

@@ -28,6 +28,7 @@ from bci.errors import AnnotationError, BciError, RecordingError
 from bci.texts import printable
 from offline.datasets.annotated import nothing_usable
 from offline.datasets.base import UNKNOWN, Dataset, Problem, Session, Stretch
+from offline.datasets.plausible import require_plausible
 from offline.datasets.tables import number, read_rows, whole_number
 
 CLASSES = ("seizure", "lpd", "gpd", "lrda", "grda", "other")
@@ -41,6 +42,7 @@ SEGMENT_S, LABELLED_S = 50.0, 10.0
 OVERLAP_S = 600.0
 """Rows are taken to overlap as far as the spectrograms of 10 min do that the experts saw."""
 LAYOUT = "train.csv with train_eegs/EEG_ID.parquet"
+_SIGNAL = Signal(SFREQ, NAMES)
 _CONTEXT = round((SEGMENT_S - LABELLED_S) / 2 * SFREQ)
 
 
@@ -260,7 +262,7 @@ def _session(path: Path, patient: str, table: Path, rows: Sequence[Row], problem
 
 
 def _made(name: str, subject: str, path: Path, n_samples: int, stretches: tuple[Stretch, ...]) -> Session:
-    return Session(name, subject, path, Signal(SFREQ, NAMES), n_samples, stretches, partial(_read, path))
+    return Session(name, subject, path, _SIGNAL, n_samples, stretches, partial(_read, path))
 
 
 def _stretch(offset_s: float, label: int, votes: tuple[float, ...] | None) -> Stretch:
@@ -276,12 +278,37 @@ def _too_short(where: str, path: Path, n_samples: int, offset_s: float) -> Recor
 
 
 def _read(path: Path, start: int = 0, stop: int | None = None) -> np.ndarray:
+    """Return samples of a file that agrees with what it states of itself: few writers add checksums to its pages.
+
+    A damaged page may still be decoded, to numbers of any size. The footer has the smallest and the largest value of
+    each column, if the writer put them there; without them, only values that no amplifier gives are found.
+    """
     try:
-        table = pq.read_table(path, columns=list(NAMES), page_checksum_verification=True)
-        columns = [table[name].slice(start, None if stop is None else stop - start).to_numpy() for name in NAMES]
-        return np.stack(columns).astype(np.float32)  # what was not recorded is null, and then NaN
+        with pq.ParquetFile(path, page_checksum_verification=True) as file:
+            table, metadata = file.read(columns=list(NAMES)), file.metadata
+        columns = {name: table[name].to_numpy() for name in NAMES}
+        _require_stated(path, metadata, columns)
+        data = np.stack([columns[name][start:stop] for name in NAMES])
+        require_plausible(path.name, _SIGNAL, data, start)
+        return data.astype(np.float32)  # what was not recorded is null, and then NaN
     except (OSError, pa.ArrowException, ValueError, TypeError) as error:
         raise _damaged(path, error) from error
+
+
+def _require_stated(path: Path, metadata: pq.FileMetaData, columns: Mapping[str, np.ndarray]) -> None:
+    first = 0
+    for group in map(metadata.row_group, range(metadata.num_row_groups)):
+        for chunk in map(group.column, range(group.num_columns)):
+            name, stated = chunk.path_in_schema, chunk.statistics
+            if name not in columns or stated is None or not stated.has_min_max:
+                continue
+            values = columns[name][first : first + group.num_rows]
+            for row in np.flatnonzero((values < stated.min) | (values > stated.max)):
+                raise RecordingError(
+                    f"{path.name}, column {name}, row {first + row}: a value must lie in the {stated.min:g} to "
+                    f"{stated.max:g} that the file states, got {values[row]:g}. Fetch it again, or leave it out."
+                )
+        first += group.num_rows
 
 
 def _damaged(path: Path, error: BaseException) -> RecordingError:

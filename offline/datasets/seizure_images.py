@@ -72,7 +72,7 @@ def load(folder: Path, images: str) -> Examples:
     """
     problems: list[Problem] = []
     folds = _from_matlab(folder / MATLAB, problems) if images == MATLAB_FOLDS else _from_files(folder, images, problems)
-    folds = _of_one_shape(folds, folder, problems)
+    folds = _of_one_shape(folds, problems)
     if not folds:
         raise nothing_usable(f"seizure-images-{images}", _layout(images), folder, problems)
     height, width, n_channels = folds[0].data.shape[1:]
@@ -85,7 +85,8 @@ def load(folder: Path, images: str) -> Examples:
         tuple(name for fold in folds for name in fold.subjects),
         np.concatenate([np.full(len(fold.labels), fold.number) for fold in folds]),
         FoldReader(folds, channels_first),
-        folder,
+        tuple(fold.path for fold in folds for _ in fold.rows),
+        np.concatenate([fold.rows for fold in folds]),
         tuple(problems),
     )
 
@@ -221,14 +222,16 @@ def _fold(
             rows.append(row)
             kept.append(int(label))
             names.append(name)
-    return Fold(number, data, np.array(rows, np.int64), np.array(kept, np.int64), tuple(names))
+    return Fold(number, paths[0], data, np.array(rows, np.int64), np.array(kept, np.int64), tuple(names))
 
 
-def _of_one_shape(folds: list[Fold], folder: Path, problems: list[Problem]) -> list[Fold]:
+def _of_one_shape(folds: list[Fold], problems: list[Problem]) -> list[Fold]:
     shapes = [fold.data.shape[1:] for fold in folds]
     common = max(shapes, key=shapes.count, default=())
     for fold, shape in zip(folds, shapes, strict=True):
         if shape != common:
-            reason = f"Images must have the shape {common} like most, fold {fold.number} has {shape}. Leave it out."
-            problems.append(Problem(folder, reason))
+            reason = (
+                f"{fold.path.name}: images must have the shape {common} like most, got {shape}. Leave the fold out."
+            )
+            problems.append(Problem(fold.path, reason))
     return [fold for fold, shape in zip(folds, shapes, strict=True) if shape == common and len(fold.rows)]

@@ -101,6 +101,7 @@ def _session(folder: Path, data: np.ndarray, row: int, label: int, patient: str)
         N_SAMPLES,
         (Stretch(0, N_SAMPLES, label),),
         read,
+        row=row,
     )
 
 

@@ -137,13 +137,18 @@ def test_folds_that_leak_are_refused(images, tmp_path, capsys):
     twice = np.load(images / "MEL_PATIENTS_FOLD_fold_2.npy")
     twice[0] = "p10"
     np.save(images / "MEL_PATIENTS_FOLD_fold_2.npy", twice)
-    assert run("--model", "mel_cnn") == 2
-    assert "each subject in one part, p10 is in fold-1, fold-2. Use --split k-fold" in capsys.readouterr().err
+    assert run("--model", "mel_cnn") == 1
+    said = capsys.readouterr().err
+    assert "MEL_DATA_FOLD_fold_2.npy, row 0: a subject must be in one part of the archive, p10 is in fold-1 and" in said
+    with pytest.raises(SpecError, match=r"each subject in one part, p10 is in fold-1, fold-2\. Use --split k-fold"):
+        archive_folds(load_dataset(MEL, images))
     data = {k: fold_with_types(k) for k in range(1, 5)}
     data[3][0][1] = data[1][0][4]
     write_folds(images, image_layout.UPPER, "MEL", data)
-    assert run("--model", "mel_cnn") == 2
-    assert "must not share a content of a recording" in capsys.readouterr().err
+    assert run("--model", "mel_cnn") == 1
+    said = capsys.readouterr().err
+    assert "MEL_DATA_FOLD_fold_3.npy, row 1: samples must be of one subject, these of p30 are the same as in" in said
+    assert "images/MEL_DATA_FOLD_fold_1.npy, row 4 of p12" in said
     assert not Path("out").exists()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 import pytest
@@ -10,8 +11,8 @@ from bci.errors import RecordingError, SpecError, UsageError
 from offline.config import TrainConfig
 from offline.datasets.base import Dataset, Problem
 from offline.leaks import require_apart
-from offline.prepare import membership, outer_splits, prepared, require_classes, usable
-from offline.splits import Split
+from offline.prepare import membership, outer_splits, prepared, unscored, usable
+from offline.splits import Split, require_classes
 from offline.temporal import TemporalSplit
 from tests.offline.toy_task import dataset, install, session
 
@@ -76,7 +77,7 @@ def test_a_copy_in_a_later_recording_is_refused():
 
 
 def test_a_run_knows_who_was_where():
-    found = membership(outer_splits(dataset(4), config()))
+    found = membership(outer_splits(dataset(4), config())[1])
     assert found[0] == {
         "name": "sub-01", "train": ("sub-03", "sub-04"), "validation": ("sub-02",), "test": ("sub-01",)
     }  # fmt: skip
@@ -92,7 +93,7 @@ def test_the_dataset_is_what_the_settings_ask_for(monkeypatch):
 
 def test_files_that_cannot_be_used_stop_a_run_unless_it_may_skip_them(tmp_path):
     spoiled = replace(dataset(3), problems=(Problem(tmp_path / "x.edf", "It ends too early."),))
-    with pytest.raises(RecordingError, match=r"1 are not; first x\.edf: It ends too early\..*--skip-bad"):
+    with pytest.raises(RecordingError, match=r"1 are not; first .*/x\.edf: It ends too early\. See .*--skip-bad"):
         usable(spoiled, skip_bad=False)
     assert usable(spoiled, skip_bad=True) == spoiled
 
@@ -135,8 +136,55 @@ def test_learners_of_one_class_are_refused(data, changes, fold):
         outer_splits(data, config(**changes))
 
 
+def test_folds_whose_learners_know_one_class_can_be_left_out(caplog):
+    """The quiet person is scored in one fold and stops the training of another; four are left."""
+    data, splits = outer_splits(one_class(1), config(skip_bad=True))
+    assert [split.name for split in splits] == ["sub-01", "sub-02", "sub-03", "sub-04"]
+    assert [re.search(r"fold (\S+) has", problem.reason)[1] for problem in data.problems] == ["sub-05", "sub-06"]
+    assert f"left out: {data.problems[0].text}" in caplog.text
+    assert unscored(data, splits) == ("what the model makes of quiet: nothing that is scored is it",)
+    with pytest.raises(UsageError, match="at least two classes, fold sub-01 has"):
+        outer_splits(one_class(0), config(skip_bad=True))
+
+
+def test_classes_without_a_stretch_are_told(monkeypatch, caplog):
+    install(monkeypatch, 3)
+    prepared(config())
+    assert "no stretch" not in caplog.text
+    monkeypatch.setattr("offline.prepare.load_dataset", lambda task, folder: one_class(0))
+    prepared(config())
+    assert "no stretch is labelled quiet: nothing scores what the model says of it" in caplog.text
+
+
+@pytest.mark.parametrize("split", ["k-fold", "archive"])
+def test_copies_and_people_in_two_parts_are_left_out_or_stop_a_run(monkeypatch, split):
+    clean = dataset(4)
+    parts = ("fold-1", "fold-2", "fold-10", "fold-1")
+    sessions = [replace(s, part=part) for s, part in zip(clean.sessions, parts, strict=True)]
+    sessions += [
+        replace(session("sub-01", 7, run=2), part="fold-10"),
+        replace(session("sub-05", 1), part="fold-1", row=3),
+        replace(session("sub-02", 1), name="again", part="fold-2"),
+    ]
+    install(monkeypatch)
+    monkeypatch.setattr("offline.prepare.load_dataset", lambda task, folder: replace(clean, sessions=tuple(sessions)))
+    with pytest.raises(
+        RecordingError, match=rf"{1 + (split == 'archive')} are not; first .*sub-05_run-1, row 3: samples"
+    ):
+        prepared(config(split=split))
+    left = prepared(config(split=split, skip_bad=True))
+    assert [problem.reason for problem in left.problems] == [
+        "sub-05_run-1, row 3: samples must be of one subject, these of sub-05 are the same as in sub-02_run-1 of "
+        "sub-02. Leave one out, or correct whose it is.",
+        "sub-01_run-2: a subject must be in one part of the archive, sub-01 is in fold-1 and in fold-10. Correct whose "
+        "they are, or use --split k-fold.",
+    ][: 1 + (split == "archive")]
+    gone = {"sub-05_run-1"} | ({"sub-01_run-2"} if split == "archive" else set())
+    assert [s.name for s in left.sessions] == [s.name for s in sessions if s.name not in gone]
+
+
 def test_two_classes_among_the_learners_are_enough():
-    assert len(outer_splits(one_class(3), config(split="k-fold", n_folds=3))) == 3
+    assert len(outer_splits(one_class(3), config(split="k-fold", n_folds=3))[1]) == 3
     votes = tuple(replace(s, stretches=(replace(s.stretches[0], votes=(1.0, 2.0)),)) for s in one_class(0).sessions)
     everybody = Split(tuple(f"sub-0{i}" for i in range(1, 7)), (), ())
     require_classes(replace(one_class(0), sessions=votes), everybody)

@@ -21,4 +21,4 @@ def test_what_was_left_out_stands_in_the_results_with_its_row(tmp_path):
     assert main(["run", *words, "--skip-bad"]) == 0
     (left_out,) = json.loads((out / "metrics.json").read_text())["data"]["left_out"]
     file = "MEL_LABELS_FOLD_fold_2.npy"
-    assert left_out.startswith(f"{file}: {file}, row 3: a label must be 0, 1 or 2, got")
+    assert left_out.startswith(f"images/{file}, row 3: a label must be 0, 1 or 2, got")

@@ -116,7 +116,9 @@ def test_eegs_that_cannot_be_used(archive, runs, tmp_path):
         (tmp_path / name).symlink_to(archive / name)
     write_test_part(tmp_path, "1,55,9\n")
     bundle, out = str(runs / "2" / "bundle"), tmp_path / "submission.csv"
-    with pytest.raises(RecordingError, match=r"needs every EEG of test\.csv, one cannot be used: 55\.parquet: The EEG"):
+    with pytest.raises(
+        RecordingError, match=r"needs every EEG of test\.csv, one cannot be used: test_eegs/55\.parquet: The"
+    ):
         submission([bundle], tmp_path, out)
     assert submission([bundle], tmp_path, out, skip_bad=True) == 2
     path = tmp_path / "test_eegs" / "31.parquet"

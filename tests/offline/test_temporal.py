@@ -68,8 +68,18 @@ def test_learners_cannot_read_what_comes_later():
 def test_recordings_without_a_date_have_no_order():
     data = recordings([4, 4])
     undated = replace(data, sessions=tuple(replace(s, recorded_at=None) for s in data.sessions))
-    with pytest.raises(SpecError, match=r"a date for each recording of p, which differ; 0 of 2 have one"):
+    with pytest.raises(SpecError, match=r"the date of each recording of p, 0 of 2 have one; p_run-2 has none\. Use"):
         temporal_splits(undated, 2)
+
+
+def test_recordings_that_began_at_once_have_no_order():
+    data = recordings([4, 4, 4])
+    date = data.sessions[0].recorded_at
+    at_once = replace(data, sessions=(data.sessions[0], *(replace(s, recorded_at=date) for s in data.sessions[1:])))
+    with pytest.raises(
+        SpecError, match=r"one after the other, p_run-\d and p_run-\d both began at 2026-01-\d\d 00:00:00\. Use another"
+    ):
+        temporal_splits(at_once, 2)
 
 
 def test_stretches_that_overlap_with_their_context_are_refused():

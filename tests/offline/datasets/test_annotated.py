@@ -62,10 +62,17 @@ def test_a_file_that_was_cut_off_is_refused(tmp_path, n_bytes):
 
 
 HEADERS = {
-    "no number": (252, b"many", r"a\.edf needs an EDF header .* got invalid literal"),
-    "signals": (252, b"0   ", "0 signals"),
-    "length": (184, b"99      ", "a header of 99 bytes"),
-    "records": (236, b"??      ", r"a\.edf needs an EDF header .* got invalid literal"),
+    "no number": (
+        252,
+        b"many",
+        r"a\.edf needs 1 to 4096 as number of signals in its header, got 'many'\. Fetch it again",
+    ),
+    "signals": (252, b"0   ", r"needs 1 to 4096 as number of signals in its header, got '0'"),
+    "length": (184, b"99      ", r"needs 5120 as length of a header of 19 signals in its header, got '99'"),
+    "records": (236, b"??      ", r"needs -1 or more as number of records in its header, got '\?\?'"),
+    "samples": (256 + 19 * 216 + 8, b"0       ", r"needs 1 or more as samples of signal 2 in a record .* got '0'"),
+    "seconds": (244, b"nan     ", r"needs a number of seconds as length of a record in its header, got 'nan'"),
+    "no seconds": (244, b"\x1b[2J    ", r"as length of a record in its header, got '\\x1b\[2J'"),
 }
 
 
@@ -77,6 +84,24 @@ def test_a_damaged_header_is_refused(tmp_path, kind):
     path.write_bytes(data[:at] + text + data[at + len(text) :])
     with pytest.raises(RecordingError, match=reason):
         require_complete(path)
+
+
+@pytest.mark.parametrize(("n_bytes", "needed"), [(0, 256), (100, 256), (256, 5120), (300, 5120), (5119, 5120)])
+def test_a_header_that_is_cut_off_is_refused(tmp_path, n_bytes, needed):
+    path = write_edf(tmp_path / "a.edf", duration_s=2)
+    path.write_bytes(path.read_bytes()[:n_bytes])
+    with pytest.raises(
+        RecordingError, match=rf"a\.edf needs a header of {needed} bytes, got {n_bytes}: the file ends there\. Fetch it"
+    ):
+        require_complete(path)
+
+
+def test_a_header_that_cannot_be_read_is_refused(tmp_path):
+    (tmp_path / "a.edf").mkdir()
+    with pytest.raises(
+        RecordingError, match=r"a\.edf needs a header that can be read, got .*directory.*\. Fetch it again"
+    ):
+        require_complete(tmp_path / "a.edf")
 
 
 def test_a_session_reads_its_samples_by_index(tmp_path):
@@ -116,7 +141,7 @@ PROBLEMS = {
     ),
     "cut off": (_truncated, r"t000\.edf needs 20 records of \d+ bytes .* into record 20 \(19 s\)\. Fetch it again"),
     "no table": (_no_table, r"The file aaaaaaab_s001_t000\.csv_bi is missing in .*s001_2002/02_tcp_le\. Fetch it"),
-    "no recording": (_no_recording, "needs an EDF header"),
+    "no recording": (_no_recording, "needs a header of 256 bytes, got 7"),
     "label": (
         lambda f: write_tusz(f, "dev", "aaaaaaab", BACKGROUND + "TERM,1,2,fnsz,1\n"),
         r"t000\.csv_bi, row 8: label must be seiz or bckg, got 'fnsz'",
@@ -165,5 +190,5 @@ def test_an_archive_in_which_nothing_can_be_used_is_refused(tmp_path):
     with pytest.raises(RecordingError, match=r"task tusz needs edf/\{train.* found no usable one in .*\. Check --data"):
         load(tmp_path)
     _no_table(tmp_path)
-    with pytest.raises(RecordingError, match=r"First problem: aaaaaaab_s001_t000\.edf: The file"):
+    with pytest.raises(RecordingError, match=r"First problem: 02_tcp_le/aaaaaaab_s001_t000\.edf: The file"):
         load(tmp_path)

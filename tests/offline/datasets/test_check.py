@@ -52,7 +52,8 @@ def test_copies_of_a_recording_under_two_names_are_a_problem(tmp_path):
     report = check_dataset(load_dataset("tusz", tmp_path))
     assert len(report.problems) == 1
     with pytest.raises(
-        RecordingError, match=r"of one subject, those of aaaaaaaa_s001_t000, aaaaaaab_.* and of aaaaaaaa, "
+        RecordingError,
+        match=r"aaaaaaab_s001_t000\.edf: samples must be of one subject, these of aaaaaaab .* of aaaaaaaa\. Leave one",
     ):
         raise RecordingError(report.problems[0].reason)
     same = check_dataset(load_dataset("chb-mit", tmp_path / "b"))
@@ -110,11 +111,11 @@ def test_training_without_bad_files_goes_on_and_lists_them(tmp_path, caplog):
     path.write_bytes(data)
     config = TrainConfig(task="hms", model="any", out="out", data=str(tmp_path))
     with pytest.raises(
-        RecordingError, match=r"every file of hms to be usable, 1 are not; first 11\.parquet: 11\.parquet must"
+        RecordingError, match=r"every file of hms to be usable, 1 are not; first train_eegs/11\.parquet must"
     ):
         prepared(config)
     assert [s.name for s in prepared(replace(config, skip_bad=True)).sessions] == ["12"]
-    assert "left out: 11.parquet: 11.parquet must be a Parquet file of numbers" in caplog.text
+    assert "left out: train_eegs/11.parquet must be a Parquet file of numbers" in caplog.text
 
 
 def test_votes_and_gaps_are_told(tmp_path):
@@ -141,15 +142,22 @@ def test_examples_are_checked(tmp_path):
     folder = write_folds(tmp_path / "a", LOWER, "mel", folds)
     done = []
     report = check_examples(load_examples("seizure-images-mel", folder), done.append)
-    assert done == [18]
+    assert done == list(range(1, 19))
     assert report.lines[0] == "18 examples of 6 subjects in 3 folds"
     assert report.lines[1] == "3 by 6 by 5 (channel by frequency by time)"
     assert sum(int(re.search(r": (\d+) of", line)[1]) for line in report.lines[2:5]) == 18
-    assert report.lines[5] == "the same numbers twice, of one subject: examples 8, 9"
+    assert report.lines[5] == (
+        "the same samples twice, of one subject: mel_data_fold_2.npy, row 2, mel_data_fold_2.npy, row 3"
+    )
     reasons = [problem.reason for problem in report.problems]
-    assert re.search(r"Example 3 \(fold 1\) must hold finite numbers", reasons[0])
-    assert re.search(r"Samples must be of one subject, those of 0, 6 are the same and of p10, p20", reasons[1])
-    assert re.search(r"A subject must be in one fold, p10 is in 1, 3", reasons[2])
+    assert re.search(r"mel_data_fold_1\.npy, row 3, channel 00:2, sample 1: a value must be a number", reasons[0])
+    assert re.search(
+        r"mel_data_fold_2\.npy, row 0: .* of p20 are the same as in a/mel_data_fold_1\.npy, row 0", reasons[1]
+    )
+    assert re.search(
+        r"mel_data_fold_3\.npy, row 0 and 5 more of its rows: a subject must be in one part .* p10 is in fold-1",
+        reasons[2],
+    )
 
 
 def test_the_command(tmp_path, capsys):
@@ -158,7 +166,7 @@ def test_the_command(tmp_path, capsys):
     assert "1 sessions of 1 subjects" in capsys.readouterr().out
     write_bids(tmp_path, "sub-02", "4.0\t5.0\tspike\tn/a\tn/a\tn/a\t20.0\n")
     assert main(["data", "check", "--dataset", "bids-eeg", "--data", str(tmp_path)]) == 1
-    assert "cannot be used: sub-02_ses-01_task-szMonitoring_run-00_eeg.edf: " in capsys.readouterr().out
+    assert "cannot be used: eeg/sub-02_ses-01_task-szMonitoring_run-00_eeg.edf: " in capsys.readouterr().out
 
 
 def test_what_is_simulated_is_described_without_reading_it(capsys, monkeypatch):

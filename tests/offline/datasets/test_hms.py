@@ -185,6 +185,41 @@ def test_pages_that_are_damaged_are_found_when_they_are_read(archive):
         session.read()
 
 
+def _spoiled(archive, value, *, write_statistics=True, names=NAMES):
+    """Write the EEG 11 again, with a value that its footer may not know of."""
+    path = archive / "train_eegs" / "11.parquet"
+    table = pq.read_table(path).select(names)
+    pq.write_table(
+        table, path, row_group_size=6_000, write_statistics=write_statistics, use_dictionary=False, compression="NONE"
+    )
+    found = table["Pz"].to_numpy()[7_000]
+    data = path.read_bytes()
+    assert data.count(found.tobytes()) == 1
+    path.write_bytes(data.replace(found.tobytes(), np.float32(value).tobytes()))
+    return load(archive).sessions[0]
+
+
+@pytest.mark.parametrize("value", [7.4e35, -7.4e35, 600.0])
+def test_values_that_contradict_the_footer_are_refused(archive, value):
+    """Pages without checksum are decoded to whatever their bytes say; also when another part of the file is read."""
+    session = _spoiled(archive, value)
+    match = (
+        r"11\.parquet, column Pz, row 7000: a value must lie in the -\d.* to \d.* that the file states, got .*\. Fetch"
+    )
+    for start, stop in ((0, None), (100, 200)):
+        with pytest.raises(RecordingError, match=match):
+            session.read(start, stop)
+
+
+def test_without_statistics_what_no_amplifier_gives_is_refused(archive):
+    session = _spoiled(archive, 7.4e35, write_statistics=False)
+    with pytest.raises(
+        RecordingError, match=r"11\.parquet, channel Pz, sample 7000: a uV must be a number up to 1e\+07"
+    ):
+        session.read(6_900, 7_100)
+    assert _spoiled(archive, 600.0, write_statistics=False).read(7_000, 7_001)[10, 0] == 600
+
+
 def test_a_table_that_cannot_be_read_is_refused(tmp_path):
     with pytest.raises(AnnotationError, match=r"The file train\.csv is missing in .*\. Fetch it"):
         load(tmp_path)
@@ -198,7 +233,7 @@ def test_a_table_that_cannot_be_read_is_refused(tmp_path):
         load(tmp_path)
     (tmp_path / "train.csv").write_text(HEAD + ROW)
     with pytest.raises(
-        RecordingError, match=r"hms needs train\.csv with train_eegs.* First problem: 13\.parquet: The EEG"
+        RecordingError, match=r"hms needs train\.csv with train_eegs.* First problem: train_eegs/13\.parquet: The EEG"
     ):
         load(tmp_path)
     (tmp_path / "test.csv").write_text("eeg_id,patient_id\n")

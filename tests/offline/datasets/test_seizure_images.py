@@ -56,7 +56,8 @@ def test_folds_are_read_in_each_layout(tmp_path, kind):
     want = np.concatenate([fold[0] for fold in folds.values()])[some].transpose(0, 3, 1, 2)
     np.testing.assert_array_equal(got, want.astype(np.float32))
     assert examples.read(np.array([], np.int64)).shape == (0, *examples.shape)
-    assert examples.sha256(0) != examples.sha256(1)
+    assert examples.files[-1].name == names[0].format(word, 5)
+    np.testing.assert_array_equal(examples.rows, np.tile(np.arange(N), 5))
     np.testing.assert_array_equal(examples.counts(), np.bincount(examples.labels, minlength=3))
 
 
@@ -150,7 +151,7 @@ IMAGES = {
     "shape": (
         _replace("eeg", np.zeros((6, 10, 9, 20))),
         6,
-        r"shape \(10, 11, 20\) like most, fold 2 has \(10, 9, 20\)",
+        r"eeg_fold_2\.npy: images must have the shape \(10, 11, 20\) like most, got \(10, 9, 20\)\. Leave the fold",
     ),
 }
 
@@ -170,6 +171,7 @@ def test_rows_after_one_that_is_left_out_keep_their_data(tmp_path):
     folds = {1: made_fold(1), 2: made_fold(2)}
     folds[1][1][2] = 9
     examples = seizure_images.load(write_folds(tmp_path / "a", PLAIN, "", folds), "eeg")
+    assert examples.rows.tolist() == [0, 1, 3, 4, 5, 0, 1, 2, 3, 4, 5]
     np.testing.assert_array_equal(examples.read(np.array([2]))[0], folds[1][0][3].transpose(2, 0, 1).astype("f4"))
     np.testing.assert_array_equal(examples.read(np.array([5]))[0], folds[2][0][0].transpose(2, 0, 1).astype("f4"))
 
