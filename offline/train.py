@@ -204,7 +204,7 @@ class _Run:
     def _reference(self, name: str) -> tuple[FoldResult, ...]:
         against = recipe(self._config.task, name)
         # as it is: settings of the model that is trained are not its own
-        config = replace(self._config, model=name, arguments=None, augment=None, balance=None)
+        config = replace(self._config, model=name, arguments=None, augment=None, balance=None, targets=None)
 
         def on_fold(fold: FoldResult) -> None:
             self._progress.over(f"{name} {fold.split.name}", 1, 1)

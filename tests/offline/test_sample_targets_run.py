@@ -96,6 +96,12 @@ def test_windows_can_be_learnt_instead(run, archive, tmp_path):
     assert weights[0] != weights[1]
 
 
+def test_the_baselines_beside_it_learn_windows_though_samples_are_asked_for(run, archive, tmp_path):
+    _, by_default = run
+    metrics = train(config(archive, tmp_path / "asked", targets="samples"), CREATED).metrics
+    assert metrics["scores"] == by_default["scores"]
+
+
 @pytest.mark.parametrize(("model", "kind"), [("eegnet", "EEGNet"), ("band_power", "BandClassifier")])
 def test_models_that_judge_windows_are_refused(archive, tmp_path, model, kind):
     settings = config(archive, tmp_path / "out", model=model, arguments=None, targets="samples")
