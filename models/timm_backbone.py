@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
-import torch
 from torch import Tensor, nn
 
 from models.images import stacked_image
@@ -125,7 +122,8 @@ def timm_backbone(
 
     Notes
     -----
-    Nothing is downloaded. `load_backbone` reads weights that were learnt from photographs.
+    Nothing is downloaded. A training may start from weights that were learnt from photographs: the names in timm's
+    files are those of the ``backbone`` here (``bci-train run --start-weights``).
     """
     try:
         import timm
@@ -140,32 +138,3 @@ def timm_backbone(
         backbone, pretrained=False, in_chans=3, num_classes=0, global_pool="", drop_path_rate=drop_path
     )
     return TimmBackbone(n_channels, n_features, n_times, n_classes, made, neighbours, dropout, offset_db, scale_db)
-
-
-def load_backbone(model: TimmBackbone, path: Path) -> None:
-    """Read the weights of a backbone from a file with timm's names.
-
-    Parameters
-    ----------
-    model : TimmBackbone
-        Its backbone is overwritten; pooling and classifier stay.
-    path : Path
-        Safetensors file, as timm's models are published; what belongs to their classifier is left out.
-
-    Raises
-    ------
-    ValueError
-        If weights are missing or of another size.
-    """
-    from safetensors.torch import load_file
-
-    found: dict[str, Tensor] = load_file(path)
-    wanted = model.backbone.state_dict()
-    wrong = [name for name, value in wanted.items() if name not in found or found[name].shape != value.shape]
-    if wrong:
-        raise ValueError(
-            f"{path.name} needs the weights of this backbone, {len(wrong)} of {len(wanted)} are missing or of another "
-            f"size, the first is {wrong[0]!r}. Use the file of the same timm model."
-        )
-    with torch.no_grad():
-        model.backbone.load_state_dict({name: found[name] for name in wanted})

@@ -69,6 +69,9 @@ class TrainConfig:
         Longer labelled stretches are cut into pieces of this length; None leaves them whole.
     arguments : tuple of str or None, default=None
         Arguments of the model in place of the recipe's, as in ``depth=4``.
+    start_weights : str or None, default=None
+        Safetensors file that gives the network of each fold its first weights, see `offline.start_weights`; None starts
+        with fresh ones.
     alarm_class : str or None, default=None
         Class that an alarm is chosen for, on people who are not scored; None chooses none.
     tune : int, default=0
@@ -106,6 +109,7 @@ class TrainConfig:
     classes: tuple[str, ...] | None = None
     piece_s: float | None = None
     arguments: tuple[str, ...] | None = None
+    start_weights: str | None = None
     alarm_class: str | None = None
     tune: int = 0
     search: tuple[str, ...] | None = None
@@ -169,7 +173,17 @@ LOOP = (
 )
 """Settings of the training loop that a recipe may set and that pass through to it."""
 
-TRAINING = ("epochs", "patience", "batch_size", "learning_rate", "weight_decay", "dropout", "arguments", *LOOP)
+TRAINING = (
+    "epochs",
+    "patience",
+    "batch_size",
+    "learning_rate",
+    "weight_decay",
+    "dropout",
+    "arguments",
+    "start_weights",
+    *LOOP,
+)
 """Settings of the training, for which recipes and `TrainConfig` have tried defaults."""
 
 

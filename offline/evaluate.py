@@ -15,7 +15,7 @@ import torch
 from bci.errors import SpecError, UsageError
 from bci.pipeline import PipelineSpec
 from bci.stages.scale import RobustScale
-from models.registry import ModelSpec, build, parameters
+from models.registry import ModelSpec, parameters
 from offline.augment.registry import NOTHING, build_all
 from offline.calibrate import fit_temperature
 from offline.checkpoint import write_atomic
@@ -29,6 +29,7 @@ from offline.losses import LossSpec, distributions
 from offline.processes import agreed, wait_for_all, writes
 from offline.recipes import Recipe
 from offline.splits import Split, sides
+from offline.start_weights import KEY, fresh_network, start_record
 from offline.targets import EverySample
 from offline.temporal import TemporalSplit
 from offline.training_loop import Epoch, LoopSettings, logits_of, train_network
@@ -112,9 +113,7 @@ def fit_model(
     settings = loop_settings(recipe, config, stop_after)
     train = cut_sessions(pipeline, learners, cache, every_column=settings.targets == "samples")
     spec = model_spec(recipe, pipeline, len(dataset.classes), config.dropout)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(config.seed)
-        network = build(spec)
+    network = fresh_network(spec, config.seed, config.start_weights)
     if closed:
         from offline.baseline import fit_baseline  # scikit-learn and pyriemann: 2 s that networks do not need
 
@@ -164,10 +163,10 @@ def resolve(dataset: Dataset, recipe: Recipe, config: TrainConfig) -> dict[str, 
     try:
         require_windows(shape, dataset.sessions, config.window_s)
         model = model_spec(recipe, shape, len(dataset.classes), config.dropout)
-        with torch.random.fork_rng(devices=[]):
-            network = build(model)
+        network = fresh_network(model, config.seed)
     except (ValueError, RuntimeError) as error:  # SpecError among them; torch on an impossible size
-        raise UsageError(f"These settings cannot be used for {config.model}: {error} Check --window-s.") from error
+        text = f"These settings cannot be used for {config.model}: {error}{_remedy(error, recipe, config)}"
+        raise UsageError(text) from error
     try:
         if loop.targets == "samples":
             EverySample(network)
@@ -175,11 +174,23 @@ def resolve(dataset: Dataset, recipe: Recipe, config: TrainConfig) -> dict[str, 
             build_all(loop.augment, shape.build().signal_out)
     except SpecError as error:
         raise UsageError(str(error)) from error
+    if config.start_weights is not None and recipe.fit != "network":
+        raise UsageError(f"--start-weights needs a network, {config.model} has a closed fit. Leave it out.")
+    started = {} if config.start_weights is None else {KEY: start_record(model, config.start_weights)}
     return {
         "pipeline_sha256": hashlib.sha256(spec.to_json().encode()).hexdigest(),
         "model": {"name": model.name, "arguments": dict(model.arguments)},
-        "training": _recorded(loop) if recipe.fit == "network" else {"balance": loop.balance},
+        "training": {**_recorded(loop), **started} if recipe.fit == "network" else {"balance": loop.balance},
     }
+
+
+def _remedy(error: Exception, recipe: Recipe, config: TrainConfig) -> str:
+    """Return what to change, unless the message says what to install."""
+    if isinstance(error.__cause__, ImportError):
+        return ""
+    if set(recipe.arguments) - set(parameters(recipe.architecture)):
+        return " Check --arguments."
+    return " Check --window-s." if config.arguments is None else " Check --arguments and --window-s."
 
 
 def _recorded(loop: LoopSettings) -> dict[str, Any]:

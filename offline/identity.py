@@ -18,7 +18,7 @@ from offline.datasets.base import Dataset, Session, Stretch
 
 FILE = "run.json"
 _PACKAGES = ("streaming-bci", "torch", "numpy", "scipy", "scikit-learn", "pyriemann", "optuna")
-_PLACES = ("data", "out", "features")
+_PLACES = ("data", "out", "features", "start_weights")
 _NEWEST = (("targets", None), ("baselines", True))
 
 

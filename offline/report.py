@@ -10,6 +10,7 @@ from offline.fold import FoldResult
 from offline.people import FIGURES
 from offline.report_events import event_table
 from offline.report_parts import confusion, curves, page, reliability_plot, table
+from offline.start_weights import start_lines
 
 NONE = "–"
 
@@ -37,6 +38,7 @@ def report_html(metrics: Mapping[str, Any], results: Sequence[FoldResult]) -> st
         f"<p>{escape(metrics['description'])}</p>",
         f"<p>Scored: {escape(split_text(run['settings']))}; {len(scores['subjects'])} subjects, seed {run['seed']}. "
         "Each stretch counts once, with its first window, or the middle one of those that contain it.</p>",
+        *(f"<p>{escape(text)}.</p>" for text in start_lines(run["resolved"])),
         *(f'<p class="note">Not checked: {escape(text)}.</p>' for text in metrics.get("unchecked", ())),
         _comparison(metrics),
         "<h2>Figures</h2>",

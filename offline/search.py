@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 ARGUMENT = "arguments."
 """Stands before the name of an argument of the model."""
-_FIXED = ("arguments", "loss", "device", "monitor", "augment")
+_FIXED = ("arguments", "start_weights", "loss", "device", "monitor", "augment")
 """Settings that trials cannot vary: trials that differ in them cannot be compared, or they are lists."""
 
 

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from torch import nn
 
 from bci.bundle import load_bundle
@@ -21,7 +20,6 @@ from bci.errors import UsageError
 from bci.pipeline import PipelineSpec, window_starts
 from bci.serving import windows_at
 from bci.sources.head_model import CHANNELS
-from models.registry import build
 from offline.calibrate import fit_temperature
 from offline.checkpoint import write_atomic
 from offline.config import TrainConfig, flag, overridden
@@ -50,6 +48,7 @@ from offline.seizure_comparison import classical, detector_figures
 from offline.seizure_detectors import every_label, track
 from offline.seizure_events import Span, score_events
 from offline.seizure_report import report_html, table
+from offline.start_weights import fresh_network, start_lines, start_training
 from offline.train import Outcome
 from offline.training_loop import Epoch, logits_along, logits_of, train_network
 from offline.tune import Workplace
@@ -122,8 +121,10 @@ def command(config: TrainConfig) -> str:
     words = [
         f"{flag(name)} {_word(value)}"
         for name, value in asdict(config).items()
-        if value != defaults[name] and name not in ("out", "threads")
+        if value != defaults[name] and name not in ("out", "threads", "start_weights")
     ]
+    if config.start_weights is not None:  # a bundle does not tell folders of others
+        words.append(f"{flag('start_weights')} {Path(config.start_weights).name}")
     return " ".join(["bci-train", *words, f"--out {config.out}"])
 
 
@@ -191,6 +192,7 @@ def _train(
                     "cohorts": cohorts,
                     "seed": config.seed,
                     "epochs": len(fitted.history),
+                    **start_training(resolved),
                     "command": command(config),
                 },
                 card=_card(plan, config, metrics, lines, decision),
@@ -201,7 +203,7 @@ def _train(
             write_atomic(out / "metrics.json", json.dumps(metrics, indent=1, allow_nan=False) + "\n")
         wait_for_all()
         bundle = load_bundle(out / NAMES[config.model])
-    return Outcome(metrics, bundle, (*lines, f"report: {out / 'report.html'}"))
+    return Outcome(metrics, bundle, (*lines, *start_lines(resolved), f"report: {out / 'report.html'}"))
 
 
 def _fit(
@@ -214,9 +216,7 @@ def _fit(
 ) -> Fitted:
     windows = WindowSet(pieces, pipeline.build().window_frames)
     spec = model_spec(plan, pipeline, len(CLASSES), config.dropout)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(config.seed)
-        network = build(spec)
+    network = fresh_network(spec, config.seed, config.start_weights)
     settings = loop_settings(plan, config)
 
     def report(epoch: Epoch) -> None:
@@ -327,6 +327,7 @@ def _card(
         "## Data",
         f"Simulated recordings (`docs/simulated-patient.md`). {people}. No seed is in two cohorts. Weights and "
         "baselines come from the first cohort, temperature and alarm from the second, the figures from the third.",
+        *start_lines(metrics["run"]["resolved"]),
         "## Figures",
         f"{metrics['scored']}. The alarms of all detectors were chosen in the same way on the second cohort. Line "
         "length is relative to its median over the whole recording, which no live detector has.",

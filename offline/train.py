@@ -43,6 +43,7 @@ from offline.report_events import event_lines
 from offline.run_context import chosen_folds, n_units, record, recorded, torch_threads
 from offline.short_stretches import counted, whole
 from offline.splits import Split
+from offline.start_weights import start_lines, start_training
 from offline.temporal import TemporalSplit
 from offline.training_loop import Epoch
 from offline.tune import Chosen, OnFitted, Workplace, choose, require_tunable
@@ -204,7 +205,9 @@ class _Run:
     def _reference(self, name: str) -> tuple[FoldResult, ...]:
         against = recipe(self._config.task, name)
         # as it is: settings of the model that is trained are not its own
-        config = replace(self._config, model=name, arguments=None, augment=None, balance=None, targets=None)
+        config = replace(
+            self._config, model=name, arguments=None, augment=None, balance=None, start_weights=None, targets=None
+        )
 
         def on_fold(fold: FoldResult) -> None:
             self._progress.over(f"{name} {fold.split.name}", 1, 1)
@@ -247,6 +250,7 @@ class _Run:
                 "folds": membership(self._splits),
                 "seed": self._config.seed,
                 "epochs": len(fitted.history),
+                **start_training(self._resolved),
             },
             card=_card(self._config, metrics),
             created=self._created,
@@ -318,7 +322,7 @@ def _lines(metrics: dict[str, Any]) -> list[str]:
     lines.append(f"accuracy, {split_text(metrics['run']['settings'])}: {interval_text(scores['accuracy'])}")
     lines.append(f"chance {trivial['chance']:.3f}, most frequent class {trivial['majority']:.3f}")
     lines += [*verdicts(metrics), *gain_lines(metrics)]
-    lines += event_lines(metrics["events"])
+    lines += [*event_lines(metrics["events"]), *start_lines(metrics["run"]["resolved"])]
     return [*lines, *(f"not checked: {text}" for text in metrics["unchecked"])]
 
 
@@ -326,6 +330,7 @@ def _card(config: TrainConfig, metrics: dict[str, Any]) -> str:
     data, trivial = metrics["data"], metrics["trivial"]
     figures = metrics["scores"]["figures"]
     level = "stretches" if figures["people"] is None else "people"
+    said = start_lines(metrics["run"]["resolved"])
     areas = f"AUROC {figure_text(figures[level]['auroc'])}, AUPRC {figure_text(figures[level]['auprc'])}"
     return (
         f"# {config.model} for {config.task}\n\n{metrics['description']}. Windows of {config.window_s:g} s.\n\n"
@@ -336,7 +341,7 @@ def _card(config: TrainConfig, metrics: dict[str, Any]) -> str:
         f"{interval_text(metrics['scores']['accuracy'])}\n"
         f"- {areas} of {level}\n"
         f"- chance {trivial['chance']:.3f}, most frequent class {trivial['majority']:.3f}\n"
-        + "".join(f"- {line}\n" for line in (*verdicts(metrics), *event_lines(metrics["events"])))
+        + "".join(f"- {line}\n" for line in (*verdicts(metrics), *event_lines(metrics["events"]), *said))
         + "\n"
         "Not a medical device.\n"
     )

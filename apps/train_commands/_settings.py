@@ -53,6 +53,7 @@ def add_settings(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--classes", nargs="+", metavar="NAME=A+B", help="other classes, made of those of the task")
     parser.add_argument("--piece-s", type=float, metavar="S", help="cut longer labelled stretches into such pieces")
     parser.add_argument("--arguments", nargs="+", metavar="NAME=X", help="arguments of the model, such as depth=4")
+    parser.add_argument("--start-weights", metavar="FILE", help="safetensors file with the network's first weights")
     parser.add_argument("--alarm-class", metavar="NAME", help="class that an alarm is chosen for, on inner folds")
     parser.add_argument(
         "--tune", type=int, metavar="N", help="trials that choose settings inside each fold (default 0)"

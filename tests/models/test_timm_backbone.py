@@ -7,12 +7,10 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from safetensors.torch import save_file
 from torch import nn
 
 from models.layers import GeMPool
 from models.registry import ModelSpec, build
-from models.timm_backbone import load_backbone
 
 FRAMES = {"n_channels": 4, "n_times": 20, "sfreq": 16.0, "n_classes": 3, "n_features": 10}
 
@@ -85,19 +83,6 @@ def test_a_missing_package_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "timm", None)
     with pytest.raises(ValueError, match=r"needs the package timm, which is not installed\. Install it: pip install"):
         build(ModelSpec("timm_backbone", FRAMES))
-
-
-def test_learnt_weights_are_read_without_their_classifier(asked, tmp_path):
-    model = build(ModelSpec("timm_backbone", FRAMES))
-    learnt = {name: torch.randn_like(value) for name, value in model.backbone.state_dict().items()}
-    save_file(learnt | {"classifier.weight": torch.zeros(1000, 6)}, tmp_path / "photos.safetensors")
-    head = model.head.weight.clone()
-    load_backbone(model, tmp_path / "photos.safetensors")
-    assert all(torch.equal(value, learnt[name]) for name, value in model.backbone.state_dict().items())
-    assert torch.equal(model.head.weight, head)
-    save_file(learnt | {"0.weight": torch.zeros(6, 1, 3, 3)}, tmp_path / "other.safetensors")
-    with pytest.raises(ValueError, match=r"other\.safetensors needs .*, 1 of 2 .* the first is '0\.weight'"):
-        load_backbone(model, tmp_path / "other.safetensors")
 
 
 def test_the_package_itself():

@@ -89,8 +89,9 @@ def test_people_with_one_stretch_each_are_drawn_once(tmp_path, monkeypatch, n_tr
     settings, splits = config(tmp_path, tune=0, epochs=1, batch_size=2), leave_one_out(made.subjects)
     results = cross_validate(made, splits, recipe("toy", "eegnet"), settings, tmp_path)
     run = {"task": "toy", "model": "eegnet", "window_s": 0.5, "seed": 0, "settings": {"split": "leave-one-out"}}
+    run |= {"overridden": [], "resolved": {"training": {}}}
     metrics = {
-        "run": run | {"overridden": []},
+        "run": run,
         "description": "",
         "note": "",
         "scores": summary(made, results, 0),
