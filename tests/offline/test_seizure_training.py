@@ -10,11 +10,14 @@ from html import unescape
 from multiprocessing import get_context
 
 import pytest
+from safetensors.torch import save_file
 
+from apps.train import main
 from bci.bundle import load_bundle
 from bci.engines.eager_engine import EagerEngine
 from bci.errors import UsageError
 from bci.golden import compare, require
+from models.registry import ModelSpec, build
 from offline import seizure_training
 from offline.config import TrainConfig
 from offline.datasets.simulated import Cohort, end_with_parent
@@ -70,6 +73,24 @@ def test_a_run_gives_a_bundle_and_honest_figures(small, tmp_path):
     page = (tmp_path / "run" / "report.html").read_text()
     assert page.count("<svg") == 1
     assert "the network's alarms at random" in unescape(page)
+
+
+def test_epochs_are_written_for_tensorboard_and_weights_taken_from_a_file(small, tmp_path, monkeypatch):
+    accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    monkeypatch.chdir(tmp_path)
+    shape = {"n_channels": 19, "n_features": 40, "n_times": 9, "sfreq": 4.0, "n_classes": 3}
+    save_file(build(ModelSpec("mel_cnn", shape)).state_dict(), "w.safetensors")
+    words = ["run", "--task", "seizure-sim", "--model", "mel_cnn", "--window-s", "4", "--hop-s", "1", "--epochs", "2"]
+    words += ["--batch-size", "8", "--out", "a"]
+    assert main([*words, "--tensorboard", "logs", "--start-weights", "w.safetensors"]) == 0
+    curve = accumulator.EventAccumulator("logs/a/seizure-small").Reload().Scalars("loss/train")
+    history = json.loads((tmp_path / "a" / "metrics.json").read_text())["history"]
+    assert [(event.step, event.value) for event in curve] == [
+        (epoch["index"], pytest.approx(epoch["train_loss"])) for epoch in history
+    ]
+    bundle = load_bundle(tmp_path / "a" / "seizure-small")
+    assert bundle.manifest["training"]["start_weights"]["fresh"] == ["head.weight", "head.bias"]
+    assert "started from" in (bundle.path / "card.md").read_text()
 
 
 def test_the_same_seed_gives_the_same_model(small, tmp_path):
