@@ -137,7 +137,8 @@ def unscored(dataset: Dataset, splits: Sequence[Split | TemporalSplit]) -> tuple
     """Return what folds do not tell since no stretch of a class is scored in any, in words."""
     scored = (session for split in splits for session in sides(dataset, split)[2])
     return tuple(
-        f"what the model makes of {name}: nothing that is scored is it" for name in _absent(scored, dataset.classes)
+        f"what the model makes of {name}: no stretch that is scored is labelled so"
+        for name in _absent(scored, dataset.classes)
     )
 
 

@@ -142,7 +142,7 @@ def test_folds_whose_learners_know_one_class_can_be_left_out(caplog):
     assert [split.name for split in splits] == ["sub-01", "sub-02", "sub-03", "sub-04"]
     assert [re.search(r"fold (\S+) has", problem.reason)[1] for problem in data.problems] == ["sub-05", "sub-06"]
     assert f"left out: {data.problems[0].text}" in caplog.text
-    assert unscored(data, splits) == ("what the model makes of quiet: nothing that is scored is it",)
+    assert unscored(data, splits) == ("what the model makes of quiet: no stretch that is scored is labelled so",)
     with pytest.raises(UsageError, match="at least two classes, fold sub-01 has"):
         outer_splits(one_class(0), config(skip_bad=True))
 

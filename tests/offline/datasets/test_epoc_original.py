@@ -236,7 +236,7 @@ def test_what_cannot_be_used_is_listed(person, kind):
 def test_a_recording_that_unpacks_to_too_much(person, monkeypatch):
     monkeypatch.setattr(epoc_csv, "MAX_BYTES", 1 << 10)
     with pytest.raises(
-        RecordingError, match=r"needs participants\.tsv .* /signal-1\.csv\.gz .* to 0 MiB at most, got m"
+        RecordingError, match=r"needs participants\.tsv .*/signal-1\.csv\.gz: .* to 0 MiB at most, got m"
     ):
         epoc_epilepsy.load(person)
 
