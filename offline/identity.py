@@ -13,8 +13,9 @@ from typing import Any
 
 from bci.errors import UsageError
 from offline.checkpoint import write_atomic
-from offline.config import TrainConfig
+from offline.config import TrainConfig, overridden
 from offline.datasets.base import Dataset, Session, Stretch
+from offline.processes import n_processes
 
 FILE = "run.json"
 _PACKAGES = ("streaming-bci", "torch", "numpy", "scipy", "scikit-learn", "pyriemann", "optuna")
@@ -31,6 +32,21 @@ def settings_record(config: TrainConfig) -> dict[str, Any]:
     """Return all settings but the places of files, as JSON values; without the newest where they are not given."""
     return {
         name: value for name, value in asdict(config).items() if name not in _PLACES and (name, value) not in _NEWEST
+    }
+
+
+def run_record(config: TrainConfig, resolved: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what figures are of, as JSON values: settings, what they came to, and versions."""
+    return {
+        "task": config.task,
+        "model": config.model,
+        "window_s": config.window_s,
+        "seed": config.seed,
+        "settings": settings_record(config),
+        "resolved": dict(resolved),
+        "overridden": overridden(config),
+        "processes": n_processes(),
+        "versions": versions(),
     }
 
 

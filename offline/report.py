@@ -10,6 +10,7 @@ from offline.fold import FoldResult
 from offline.people import FIGURES
 from offline.report_events import event_table
 from offline.report_parts import confusion, curves, page, reliability_plot, table
+from offline.report_tuning import tuning_parts
 from offline.start_weights import start_lines
 
 NONE = "–"
@@ -21,7 +22,7 @@ def report_html(metrics: Mapping[str, Any], results: Sequence[FoldResult]) -> st
     Parameters
     ----------
     metrics : mapping
-        As in ``metrics.json``.
+        As in ``metrics.json``, or in ``tune.json``.
     results : sequence of FoldResult
         Their histories become the learning curves.
 
@@ -44,6 +45,7 @@ def report_html(metrics: Mapping[str, Any], results: Sequence[FoldResult]) -> st
         "<h2>Figures</h2>",
         _figures(metrics),
         *_events(metrics),
+        *_tuning(metrics),
         "<h2>Calibration</h2>",
         *_calibration(scores["figures"]),
         "<h2>Subjects</h2>",
@@ -104,6 +106,11 @@ def constant_lines(trivial: Mapping[str, Any]) -> list[str]:
         + ", ".join(f"{FIGURES[figure]} {figure_text(value)}" for figure, value in constants.items())
         for name, constants in trivial["figures"].items()
     ]
+
+
+def chance_line(trivial: Mapping[str, Any]) -> str:
+    """Return the accuracy of chance and of the most frequent class, for a terminal."""
+    return f"chance {trivial['chance']:.3f}, most frequent class {trivial['majority']:.3f}"
 
 
 def verdicts(metrics: Mapping[str, Any]) -> list[str]:
@@ -186,6 +193,11 @@ def _events(metrics: Mapping[str, Any]) -> list[str]:
         return []
     title = f"<h2>Alarm for {escape(events['label'])}</h2>"
     return [title, f"<p>{escape(events['scored'])}.</p>", event_table(events, metrics["run"]["model"])]
+
+
+def _tuning(metrics: Mapping[str, Any]) -> list[str]:
+    choices = metrics.get("tuning")
+    return [] if not choices else tuning_parts(choices, metrics["run"]["resolved"]["training"]["monitor"])
 
 
 def _calibration(figures: Mapping[str, Any]) -> list[str]:

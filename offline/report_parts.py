@@ -138,6 +138,43 @@ def _panel(title: str, lines: Sequence[_Line], high: float) -> str:
     return f'<svg role="img" aria-label="{escape(title)}" width="{_WIDTH}" height="{_HEIGHT}">{"".join(marks)}</svg>'
 
 
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """One mark of a `scatter`: where, what it is called, and whether it stands out."""
+
+    x: float
+    y: float
+    name: str
+    full: bool
+
+
+def scatter(title: str, x_name: str, marks: Sequence[Mark]) -> str:
+    """Return marks as inline SVG; the axes go from the least to the most."""
+    if not marks:
+        return "<p>None has a value.</p>"
+    left, width, height = _MARGIN + 20, _WIDTH - 2 * _MARGIN - 20, _HEIGHT - 2 * _MARGIN
+    (x_low, x_high), (low, high) = (
+        (min(values), max(values)) for values in ([mark.x for mark in marks], [mark.y for mark in marks])
+    )
+    drawn = [
+        f'<rect x="{left}" y="{_MARGIN}" width="{width}" height="{height}" fill="none" stroke="#9aa5b1"/>',
+        _text(left + width / 2, 22, title, "middle"),
+        _text(left + width / 2, _HEIGHT - 10, x_name, "middle"),
+        _text(left, _HEIGHT - 18, f"{x_low:g}", "middle"),
+        _text(left + width, _HEIGHT - 18, f"{x_high:g}", "middle"),
+        _text(left - 8, _MARGIN + 4, f"{high:.3g}", "end"),
+        _text(left - 8, _HEIGHT - _MARGIN + 4, f"{low:.3g}", "end"),
+    ]
+    for mark in sorted(marks, key=lambda mark: mark.full):
+        x = left + width * (mark.x - x_low) / (x_high - x_low or 1)
+        y = _MARGIN + height * (high - mark.y) / (high - low or 1)
+        drawn.append(
+            f'<circle cx="{x:.1f}" cy="{y:.1f}" r="{5 if mark.full else 3}" stroke="{_COLOURS[0]}" '
+            f'fill="{_COLOURS[1] if mark.full else "none"}"><title>{escape(mark.name)}</title></circle>'
+        )
+    return f'<svg role="img" aria-label="{escape(title)}" width="{_WIDTH}" height="{_HEIGHT}">{"".join(drawn)}</svg>'
+
+
 def _text(x: float, y: float, text: str, anchor: str, colour: str = "#1c2430") -> str:
     return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" fill="{colour}" font-size="12">{escape(text)}</text>'
 

@@ -17,19 +17,20 @@ from bci.errors import UsageError
 from offline.alarm_folds import AlarmFolds, alarm_file
 from offline.calibrate import pooled_temperature
 from offline.checkpoint import write_atomic
-from offline.config import TrainConfig, overridden
+from offline.config import TrainConfig
 from offline.datasets.base import Dataset, class_counts
 from offline.datasets.registry import row_of
 from offline.evaluate import Fitted, cross_validate, fit_model, resolve
 from offline.export import export_bundle
 from offline.fold import FoldResult
-from offline.identity import claim, sessions_sha256, settings_record, versions
+from offline.identity import claim, run_record, sessions_sha256
 from offline.metrics import compare, summary, trivial_baselines
 from offline.prepare import membership, outer_splits, prepared, unscored
-from offline.processes import joined, n_processes, wait_for_all, writes
+from offline.processes import joined, wait_for_all, writes
 from offline.progress import Progress, Step
 from offline.recipes import STRONG_BASELINES, Recipe, configured, recipe
 from offline.report import (
+    chance_line,
     constant_lines,
     figure_lines,
     figure_text,
@@ -288,17 +289,7 @@ def _metrics(
     return {
         "description": plan.line,
         "note": plan.note,
-        "run": {
-            "task": config.task,
-            "model": config.model,
-            "window_s": config.window_s,
-            "seed": config.seed,
-            "settings": settings_record(config),
-            "resolved": dict(resolved),
-            "overridden": overridden(config),
-            "processes": n_processes(),
-            "versions": versions(),
-        },
+        "run": run_record(config, resolved),
         "data": {
             "subjects": list(dataset.subjects),
             "sessions": len(dataset.sessions),
@@ -320,7 +311,7 @@ def _lines(metrics: dict[str, Any]) -> list[str]:
     lines = [f"{s['subject']}: {s['n_correct']} of {s['n']} ({s['accuracy']:.3f})" for s in scores["subjects"]]
     lines += [*figure_lines(scores), *constant_lines(trivial)]
     lines.append(f"accuracy, {split_text(metrics['run']['settings'])}: {interval_text(scores['accuracy'])}")
-    lines.append(f"chance {trivial['chance']:.3f}, most frequent class {trivial['majority']:.3f}")
+    lines.append(chance_line(trivial))
     lines += [*verdicts(metrics), *gain_lines(metrics)]
     lines += [*event_lines(metrics["events"]), *start_lines(metrics["run"]["resolved"])]
     return [*lines, *(f"not checked: {text}" for text in metrics["unchecked"])]
@@ -340,7 +331,7 @@ def _card(config: TrainConfig, metrics: dict[str, Any]) -> str:
         f"- accuracy, {split_text(metrics['run']['settings'])}, mean over subjects [95 %]: "
         f"{interval_text(metrics['scores']['accuracy'])}\n"
         f"- {areas} of {level}\n"
-        f"- chance {trivial['chance']:.3f}, most frequent class {trivial['majority']:.3f}\n"
+        f"- {chance_line(trivial)}\n"
         + "".join(f"- {line}\n" for line in (*verdicts(metrics), *event_lines(metrics["events"]), *said))
         + "\n"
         "Not a medical device.\n"

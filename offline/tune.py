@@ -21,13 +21,14 @@ from offline.datasets.base import Dataset
 from offline.datasets.registry import row_of
 from offline.evaluate import Fitted, cross_validate, loop_settings, resolve
 from offline.fold import FoldResult
-from offline.identity import claim, sessions_sha256
+from offline.identity import claim, run_record, sessions_sha256
 from offline.leaks import require_apart
-from offline.metrics import summary
+from offline.metrics import summary, trivial_baselines
 from offline.prepare import main_labels, outer_splits, prepared
 from offline.processes import n_processes
 from offline.progress import Progress, Step
 from offline.recipes import Recipe, configured
+from offline.report import report_html
 from offline.run_context import chosen_folds, n_units, torch_threads
 from offline.search import drawn, space
 from offline.splits import Split, inner_splits, require_classes
@@ -104,8 +105,8 @@ def tune(config: TrainConfig, place: Workplace, on_step: Callable[[Step], None] 
     Returns
     -------
     tuned : dict
-        ``scores`` of the nested cross-validation and ``choices`` per fold with every trial. The same goes into
-        ``tune.json``. Empty where other processes have folds to do.
+        ``scores`` of the nested cross-validation, ``trivial`` baselines and ``choices`` per fold with every trial. The
+        same goes into ``tune.json`` and ``report.html``. Empty where other processes have folds to do.
 
     Raises
     ------
@@ -119,7 +120,8 @@ def tune(config: TrainConfig, place: Workplace, on_step: Callable[[Step], None] 
         inner_folds(dataset, split, config)
     wanted = chosen_folds(splits, place.folds)
     data = sessions_sha256(dataset)
-    claim(place.folder, "tune", config, resolve(dataset, plan, config), data)
+    resolved = resolve(dataset, plan, config)
+    claim(place.folder, "tune", config, resolved, data)
     units = n_units(plan, config)
     progress = Progress(len(wanted) * (config.tune * config.n_inner + 1) * units, on_step)
     choices: list[dict[str, Any]] = []
@@ -143,7 +145,17 @@ def tune(config: TrainConfig, place: Workplace, on_step: Callable[[Step], None] 
             choices.append(chosen.record)
     if place.helps or len(wanted) < len(splits):
         return {}
-    tuned = {"model": config.model, "scores": summary(dataset, results, config.seed), "choices": choices}
+    tuned = {
+        "model": config.model,
+        "description": plan.line,
+        "note": plan.note,
+        "run": run_record(config, resolved),
+        "scores": summary(dataset, results, config.seed),
+        "trivial": trivial_baselines(dataset, results, config.seed),
+        "strong_baselines": [],
+        "choices": choices,
+    }
+    write_atomic(place.folder / "report.html", report_html({**tuned, "tuning": choices}, results))
     write_atomic(place.folder / "tune.json", json.dumps(tuned, indent=1, allow_nan=False) + "\n")
     return tuned
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from dataclasses import replace
+from pathlib import Path
 
 from apps.train_commands._progress import followed
 from apps.train_commands._settings import add_part, add_settings, settings, workplace
@@ -21,7 +22,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Tune, and print the choices."""
-    from offline.report import figure_lines, interval_text
+    from offline.report import chance_line, constant_lines, figure_lines, interval_text
+    from offline.report_tuning import values_text
+    from offline.start_weights import start_lines
     from offline.tune import tune
 
     config = settings(args)
@@ -32,13 +35,11 @@ def run(args: argparse.Namespace) -> int:
         print("the trials or folds of this process are done; the command without --worker and --folds scores them")
         return 0
     for choice in tuned["choices"]:
-        values = ", ".join(f"{name} {_shown(value)}" for name, value in choice["values"].items())
-        print(f"without {choice['fold']}: {values}")
-    for line in figure_lines(tuned["scores"]):
+        print(f"without {choice['fold']}: {values_text(choice['values'])}")
+    for line in (*figure_lines(tuned["scores"]), *constant_lines(tuned["trivial"])):
         print(line)
     print(f"accuracy, nested: {interval_text(tuned['scores']['accuracy'])}")
+    for line in (chance_line(tuned["trivial"]), *start_lines(tuned["run"]["resolved"])):
+        print(line)
+    print(f"report: {Path(config.out) / 'report.html'}")
     return 0
-
-
-def _shown(value: object) -> str:
-    return f"{value:.3g}" if isinstance(value, float) else str(value)
