@@ -211,10 +211,8 @@ def session_track(
     if hasattr(fitted.network, "step"):
         logits = logits_along(fitted.network, columns)[starts + n - 1]
     else:
-        parts = [starts[i : i + _BATCH] for i in range(0, len(starts), _BATCH)]
-        logits = np.concatenate(
-            [logits_of(fitted.network, np.stack([columns[..., s : s + n] for s in part])) for part in parts]
-        )
+        parts = (starts[i : i + _BATCH] for i in range(0, len(starts), _BATCH))
+        logits = logits_of(fitted.network, (np.stack([columns[..., s : s + n] for s in part]) for part in parts))
     sfreq = session.signal.sfreq
     first = block.last_input[starts] - block.last_input[0]
     settled = first >= running.warmup_s * sfreq

@@ -30,7 +30,6 @@ BAND_INVERSE_PENALTY = 1.12
 
 Hundreds of features stand against few people, whose windows are alike: 1e-3 of a sum over 1120 windows.
 """
-BATCH = 64
 
 
 def fit_baseline(network: nn.Module, train: WindowSet, balance: Balance = "none") -> None:
@@ -101,7 +100,5 @@ def _scale(network: nn.Module, features: np.ndarray) -> np.ndarray:
 
 
 def _windows(train: WindowSet) -> Iterator[Tensor]:
-    """Yield the scored windows in parts: band-passed copies of an archive may be more than the memory holds."""
-    for i in range(0, len(train), BATCH):
-        stretches = np.arange(i, min(i + BATCH, len(train)))
-        yield torch.from_numpy(train.cut(stretches, train.scored[stretches]))
+    """Yield the scored windows in parts."""
+    return map(torch.from_numpy, train.batches(train.scored))

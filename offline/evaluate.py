@@ -246,10 +246,10 @@ def evaluate_split(
     loss: LossSpec = PLAIN,
     cache: FeatureCache | None = None,
 ) -> FoldResult:
-    """Score a model on one window of every stretch of the test side, see `WindowSet.scored_windows`."""
+    """Score a model on one window of every stretch of the test side, see `WindowSet.batches`."""
     sessions = sides(dataset, split)[2]
     test = cut_sessions(fitted.pipeline, sessions, cache)
-    logits = logits_of(fitted.network, test.scored_windows())
+    logits = logits_of(fitted.network, test.batches(test.scored))
     targets = distributions(test.labels, test.votes, logits.shape[1])
     stretches = [(session, stretch) for session in sessions for stretch in session.stretches]
     scored = tuple(
@@ -272,7 +272,7 @@ def evaluate_split(
 
 def calibrated(network: nn.Module, windows: WindowSet) -> float:
     """Return the temperature of a network on the scored windows of people that it has not learnt from."""
-    logits = logits_of(network, windows.scored_windows())
+    logits = logits_of(network, windows.batches(windows.scored))
     return fit_temperature(logits, distributions(windows.labels, windows.votes, logits.shape[1]))
 
 

@@ -243,10 +243,8 @@ def _logits(network: nn.Module, pipeline: PipelineSpec, patient: PatientFeatures
     starts = window_starts(columns.shape[-1], running)
     if hasattr(network, "step"):
         return logits_along(network, columns)[starts + running.window_frames - 1]
-    parts = [starts[i : i + BATCH] for i in range(0, len(starts), BATCH)]
-    return np.concatenate(
-        [logits_of(network, np.ascontiguousarray(windows_at(columns, s, running.window_frames))) for s in parts]
-    )
+    parts = (starts[i : i + BATCH] for i in range(0, len(starts), BATCH))
+    return logits_of(network, (np.ascontiguousarray(windows_at(columns, s, running.window_frames)) for s in parts))
 
 
 def _decide(

@@ -126,7 +126,7 @@ class _Predictor:
         cut = session_windows(self._pipeline, session)
         start = int(cut.first[0] if cut.scored is None else cut.scored[0])
         window = np.ascontiguousarray(cut.data[None, ..., start : start + self._pipeline.window_frames])
-        return softmax(logits_of(self._network, window), self._temperature)
+        return softmax(logits_of(self._network, [window]), self._temperature)
 
 
 def _blend(path: Path, bundles: Sequence[Bundle]) -> tuple[Blend, tuple[float, ...]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
@@ -49,9 +49,10 @@ class Trained:
 
 @dataclass(frozen=True, slots=True)
 class _Checks:
-    """What an epoch is judged by: windows of the validation side, their classes and distributions."""
+    """What an epoch is judged by: the validation side, where its windows start, their classes and distributions."""
 
-    windows: np.ndarray
+    windows: WindowSet
+    starts: np.ndarray
     labels: np.ndarray
     targets: Tensor
     weights: Tensor
@@ -108,11 +109,18 @@ def train_network(
 
 
 @torch.no_grad()
-def logits_of(network: nn.Module, windows: np.ndarray, batch_size: int = 64) -> np.ndarray:
-    """Return the logits of windows, float64 (n_windows, n_classes); the network must be in evaluation mode."""
+def logits_of(network: nn.Module, batches: Iterable[np.ndarray]) -> np.ndarray:
+    """Return the logits of batches of windows, float64 (n_windows, n_classes).
+
+    Parameters
+    ----------
+    network : nn.Module
+        In evaluation mode.
+    batches : iterable of ndarray of float32, shape (n, n_channels[, n_features], n_columns)
+        Such as `offline.windows.WindowSet.batches`.
+    """
     device = device_of(network)
-    batches = [torch.from_numpy(windows[i : i + batch_size]).to(device) for i in range(0, len(windows), batch_size)]
-    return torch.cat([network(batch) for batch in batches]).double().cpu().numpy()
+    return torch.cat([network(torch.from_numpy(batch).to(device)) for batch in batches]).double().cpu().numpy()
 
 
 @torch.no_grad()
@@ -173,7 +181,7 @@ def _judged(learner: Learner, index: int, train_loss: float, checks: _Checks | N
         return Epoch(index, train_loss, None, None)
     figures = None
     if writes():
-        logits = logits_of(learner.evaluated, checks.windows)
+        logits = logits_of(learner.evaluated, checks.windows.batches(checks.starts))
         losses = checks.loss(torch.from_numpy(logits), checks.targets)
         right = logits.argmax(axis=1) == checks.labels
         figures = [
@@ -186,13 +194,13 @@ def _judged(learner: Learner, index: int, train_loss: float, checks: _Checks | N
 
 
 def _checks(validation: WindowSet, n_classes: int, settings: LoopSettings) -> _Checks:
-    every = np.arange(len(validation))
     reach = validation.last - validation.first
     n = N_VALIDATION_WINDOWS if reach.any() else 1
     starts = [validation.first + reach * k // max(1, n - 1) for k in range(n)]
     wanted = window_targets(validation, n_classes, settings)
     return _Checks(
-        np.concatenate([validation.cut(every, start) for start in starts]),
+        validation,
+        np.stack(starts),
         np.tile(validation.labels, n),
         torch.from_numpy(np.tile(wanted.distributions, (n, 1))),
         torch.from_numpy(np.tile(wanted.weights, n)),

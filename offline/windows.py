@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -116,9 +116,24 @@ class WindowSet:
             ]
         )
 
-    def scored_windows(self) -> np.ndarray:
-        """Return the scored window of every stretch: the first inside, around a short stretch the middle one."""
-        return self.cut(np.arange(len(self)), self.scored)
+    def batches(self, starts: np.ndarray, size: int = 64) -> Iterator[np.ndarray]:
+        """Yield windows of all stretches, a few at a time: all together may be more than the memory holds.
+
+        Parameters
+        ----------
+        starts : ndarray of int64, shape (n_stretches,) or (n_rounds, n_stretches)
+            First column of each; `scored` for the window of every stretch that is scored: the first inside, around a
+            short stretch the middle one.
+        size : int, default=64
+            Windows at a time.
+
+        Yields
+        ------
+        windows : ndarray of float32, shape (at most size, n_channels[, n_features], n_columns)
+        """
+        stretches, first = np.resize(np.arange(len(self)), starts.size), starts.ravel()
+        for i in range(0, len(first), size):
+            yield self.cut(stretches[i : i + size], first[i : i + size])
 
     def n_incomplete(self) -> int:
         """Return how many of the scored windows cover samples that were missing or not finite."""

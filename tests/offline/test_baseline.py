@@ -33,7 +33,7 @@ def test_two_classes_are_told_apart(n_classes):
     """Also where a model of three has met only two: the third is never said."""
     model, train = network(n_classes), windows([0, 1] * 12)
     fit_baseline(model, train)
-    logits = logits_of(model, train.scored_windows())
+    logits = logits_of(model, train.batches(train.scored))
     np.testing.assert_array_equal(logits.argmax(axis=1), train.labels)
     assert torch.equal(model.head.weight[0], torch.zeros_like(model.head.weight[0]))
 
@@ -47,9 +47,10 @@ def test_one_class_is_refused():
 def test_regressions_on_band_features_are_fitted(builder):
     model, train = builder(4, 256, 256.0, 2, 1), windows([0, 1] * 12)
     fit_baseline(model, train)
-    logits = logits_of(model, train.scored_windows())
+    logits = logits_of(model, train.batches(train.scored))
     np.testing.assert_array_equal(logits.argmax(axis=1), train.labels)
-    scaled = (model.features(torch.from_numpy(train.scored_windows())) - model.feature_mean) / model.feature_scale
+    windows_of_all = torch.from_numpy(next(train.batches(train.scored, len(train))))
+    scaled = (model.features(windows_of_all) - model.feature_mean) / model.feature_scale
     np.testing.assert_allclose(scaled.std(dim=0, correction=0), 1.0)
 
 
@@ -57,7 +58,7 @@ def test_votes_are_learnt_by_their_shares():
     """Of noise that says nothing, each class is expected as often as it was voted for."""
     model, train = band_power(4, 256, 256.0, 3, 1), windows([0] * 36, np.tile([3.0, 1.0, 0.0], (36, 1)))
     fit_baseline(model, train)
-    expected = torch.softmax(torch.from_numpy(logits_of(model, train.scored_windows())), dim=1).mean(dim=0)
+    expected = torch.softmax(torch.from_numpy(logits_of(model, train.batches(train.scored))), dim=1).mean(dim=0)
     torch.testing.assert_close(expected, torch.tensor([0.75, 0.25, 0.0], dtype=torch.float64), atol=1e-3, rtol=0)
 
 
@@ -68,6 +69,6 @@ def test_balanced_classes_count_alike():
         model, train = band_power(4, 256, 256.0, 2, 1), windows([0] * 36)
         train.labels[:] = np.resize([0, 0, 0, 0, 0, 1], 36)
         fit_baseline(model, train, balance)
-        mean[balance] = torch.softmax(torch.from_numpy(logits_of(model, train.scored_windows())), 1)[:, 1].mean()
+        mean[balance] = torch.softmax(torch.from_numpy(logits_of(model, train.batches(train.scored))), 1)[:, 1].mean()
     assert mean["none"] == pytest.approx(1 / 6, abs=0.01)
     assert mean["classes"] == pytest.approx(1 / 2, abs=0.05)

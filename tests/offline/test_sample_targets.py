@@ -163,7 +163,8 @@ def test_a_change_inside_a_window_is_found_better_than_by_a_network_taught_windo
 def test_windows_are_judged_by_their_end(name):
     """The last column of what is taught is what is served."""
     network = segmenter(name).eval()
-    x = torch.from_numpy(windows().scored_windows())
+    given = windows()
+    x = torch.from_numpy(next(given.batches(given.scored, len(given))))
     with torch.no_grad():
         judged, whole = network.segment(x), network(x)
     assert judged.shape == (N, 2, N_WINDOW)

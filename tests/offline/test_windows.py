@@ -53,9 +53,20 @@ def test_windows_lie_inside_their_stretch(name):
 
 def test_a_window_is_the_stretch_of_columns_that_it_names():
     windows = session_windows(PipelineSpec(SIGNAL, (), Window(1.0, 1.0)).build(), session())
-    cut = WindowSet([windows], 256).scored_windows()
+    both = WindowSet([windows], 256)
+    (cut,) = both.batches(both.scored)
     np.testing.assert_array_equal(cut[1], session().read()[:, 3001 : 3001 + 256])
     assert cut.dtype == np.float32
+
+
+def test_batches_are_the_windows_of_each_round_in_turn_a_few_at_a_time():
+    windows = session_windows(PipelineSpec(SIGNAL, (), Window(1.0, 1.0)).build(), session())
+    both = WindowSet([windows], 256)
+    starts = np.stack([both.first, both.last, both.first + 7])
+    batches = list(both.batches(starts, 4))
+    assert [len(batch) for batch in batches] == [4, 2]
+    expected = [session().read()[:, start : start + 256] for start in starts.ravel()]
+    np.testing.assert_array_equal(np.concatenate(batches), np.stack(expected))
 
 
 def test_random_starts_cover_the_stretch_and_nothing_else():
@@ -122,7 +133,8 @@ def test_windows_out_of_a_cache_are_those_that_are_computed(name, tmp_path):
     computed = cut_sessions(spec, [recording])
     for _ in range(2):  # made, then found
         kept = cut_sessions(spec, [recording], cache)
-        np.testing.assert_array_equal(kept.scored_windows(), computed.scored_windows())
+        ((ours,), (theirs,)) = kept.batches(kept.scored), computed.batches(computed.scored)
+        np.testing.assert_array_equal(ours, theirs)
         assert (kept.last.tolist(), kept.n_incomplete()) == (computed.last.tolist(), computed.n_incomplete())
         assert isinstance(kept._sessions[0].data, np.memmap), "it does not take memory"
     assert len(list(tmp_path.iterdir())) == 1
