@@ -149,13 +149,15 @@ class Mark:
 
 
 def scatter(title: str, x_name: str, marks: Sequence[Mark]) -> str:
-    """Return marks as inline SVG; the axes go from the least to the most."""
+    """Return marks as inline SVG; the axes hold all of them."""
     if not marks:
         return "<p>None has a value.</p>"
     left, width, height = _MARGIN + 20, _WIDTH - 2 * _MARGIN - 20, _HEIGHT - 2 * _MARGIN
     (x_low, x_high), (low, high) = (
         (min(values), max(values)) for values in ([mark.x for mark in marks], [mark.y for mark in marks])
     )
+    pad = 0.05 * (high - low) or 0.05
+    low, high = low - pad, high + pad
     drawn = [
         f'<rect x="{left}" y="{_MARGIN}" width="{width}" height="{height}" fill="none" stroke="#9aa5b1"/>',
         _text(left + width / 2, 22, title, "middle"),
@@ -167,7 +169,7 @@ def scatter(title: str, x_name: str, marks: Sequence[Mark]) -> str:
     ]
     for mark in sorted(marks, key=lambda mark: mark.full):
         x = left + width * (mark.x - x_low) / (x_high - x_low or 1)
-        y = _MARGIN + height * (high - mark.y) / (high - low or 1)
+        y = _MARGIN + height * (high - mark.y) / (high - low)
         drawn.append(
             f'<circle cx="{x:.1f}" cy="{y:.1f}" r="{5 if mark.full else 3}" stroke="{_COLOURS[0]}" '
             f'fill="{_COLOURS[1] if mark.full else "none"}"><title>{escape(mark.name)}</title></circle>'

@@ -74,7 +74,9 @@ def test_equal_values_are_drawn_inside_the_axes(marks):
     height = int(re.search(r'height="(\d+)">', drawn)[1])
     places = re.findall(r'<circle cx="([\d.]+)" cy="([\d.]+)"', drawn)
     assert len(places) == len(marks)
-    assert all(0 < float(y) < height for _, y in places)
+    assert {float(y) for _, y in places} == {height / 2}
+    assert f">{marks[0].y - 0.05:.3g}<" in drawn
+    assert f">{marks[0].y + 0.05:.3g}<" in drawn
 
 
 def test_without_a_value_nothing_is_drawn():
