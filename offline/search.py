@@ -44,6 +44,11 @@ class Range:
     log: bool = False
     whole: bool = False
 
+    def holds(self, value: Any) -> bool:
+        """Whether a trial may have the value."""
+        number = isinstance(value, int) or (isinstance(value, float) and not self.whole)
+        return number and self.low <= value <= self.high
+
     def draw(self, trial: Trial) -> Any:
         """Return the value of a trial."""
         if self.whole:
@@ -65,6 +70,10 @@ class Choice:
 
     name: str
     options: tuple[Any, ...]
+
+    def holds(self, value: Any) -> bool:
+        """Whether a trial may have the value."""
+        return value in self.options
 
     def draw(self, trial: Trial) -> Any:
         """Return the value of a trial."""

@@ -6,9 +6,10 @@ import logging
 import os
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import optuna
 from optuna.exceptions import StorageInternalError
@@ -34,7 +35,9 @@ RESUMES = "resumes"
 _WORKER, _ALIVE, _RUN = "worker", "alive", "run"
 
 
-def opened(storage: str | None, folder: Path, name: str, run: str, n_warmup: int) -> optuna.Study:
+def opened(
+    storage: str | None, folder: Path, name: str, run: str, n_warmup: int, first: Mapping[str, Any] | None = None
+) -> optuna.Study:
     """Return the study of that name, new or as it was left.
 
     Parameters
@@ -49,6 +52,8 @@ def opened(storage: str | None, folder: Path, name: str, run: str, n_warmup: int
         What its trials depend on; kept with the study.
     n_warmup : int
         Reports of a trial before it may be stopped.
+    first : mapping or None, default=None
+        Values of the first trial; what it lacks is drawn.
 
     Returns
     -------
@@ -75,6 +80,8 @@ def opened(storage: str | None, folder: Path, name: str, run: str, n_warmup: int
     if study.user_attrs.get(_RUN, run) != run:
         raise UsageError(f"The study {name} in {storage or folder} belongs to another run. Use another --storage.")
     study.set_user_attr(_RUN, run)
+    if first and not study.get_trials(deepcopy=False):
+        study.enqueue_trial(dict(first), skip_if_exists=True)
     return study
 
 

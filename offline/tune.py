@@ -6,7 +6,7 @@ import hashlib
 import json
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bci.errors import SpecError, UsageError
+from models.registry import parameters
 from offline.calibrate import pooled_temperature
 from offline.checkpoint import write_atomic
 from offline.config import TrainConfig
@@ -30,7 +31,7 @@ from offline.progress import Progress, Step
 from offline.recipes import Recipe, configured
 from offline.report import report_html
 from offline.run_context import chosen_folds, n_units, torch_threads
-from offline.search import drawn, space
+from offline.search import ARGUMENT, Choice, Range, drawn, space
 from offline.splits import Split, inner_splits, require_classes
 from offline.statistics import balanced_accuracy, confusion_matrix
 from offline.temporal import TemporalSplit
@@ -228,7 +229,8 @@ def choose(
     folder = place.folder / "inner" / split.name
     folder.mkdir(parents=True, exist_ok=True)
     run = hashlib.sha256((place.folder / "run.json").read_bytes()).hexdigest()
-    study = opened(place.storage, folder, f"{config.task}/{config.model}/{split.name}", run, max(1, units // 3))
+    name = f"{config.task}/{config.model}/{split.name}"
+    study = opened(place.storage, folder, name, run, max(1, units // 3), _usual(varied, plan, config))
     mine: list[int] = []
 
     def objective(trial: Trial) -> float:
@@ -257,6 +259,17 @@ def choose(
     # they are there, unless the trial ran on a machine with another folder
     scored = cross_validate(dataset, inner, plan, settings, here, on_fitted=_in(here, on_fitted))
     return Chosen(settings, choice, inner, here, pooled_temperature(scored))
+
+
+def _usual(varied: Sequence[Range | Choice], plan: Recipe, config: TrainConfig) -> dict[str, Any]:
+    """Return the values that a run without trials has, as far as trials may have them."""
+    known = {
+        **asdict(loop_settings(plan, config)),
+        "dropout": plan.dropout,
+        **{ARGUMENT + name: parameter.default for name, parameter in parameters(plan.architecture).items()},
+        **{ARGUMENT + name: value for name, value in plan.arguments.items()},
+    }
+    return {entry.name: known[entry.name] for entry in varied if entry.name in known and entry.holds(known[entry.name])}
 
 
 def inner_folds(dataset: Dataset, split: Split | TemporalSplit, config: TrainConfig) -> tuple[Split, ...]:
