@@ -50,7 +50,11 @@ class ClassMean:
 
     def __str__(self) -> str:
         windows, files = _number(self.n_windows, "window"), _number(self.n_files, "file")
-        return f"{windows} predicted so, of {files}" if self.predicted else f"{'all ' if self.n_windows > 1 else ''}{windows} of {files}"
+        return (
+            f"{windows} predicted so, of {files}"
+            if self.predicted
+            else f"{'all ' if self.n_windows > 1 else ''}{windows} of {files}"
+        )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -136,7 +140,10 @@ class Explanations:
             for name, mean in self.classes.items()
         ]
         lines += [f"{name}: no window is predicted so; --class explains the evidence for it." for name in self.absent]
-        lines += [f"{name}: {resolution(found.cells, found.has_channels)}; {found.verdict()}" for name, found in self.methods.items()]
+        lines += [
+            f"{name}: {resolution(found.cells, found.has_channels)}; {found.verdict()}"
+            for name, found in self.methods.items()
+        ]
         return lines
 
     def write(self, folder: Path) -> None:
@@ -159,7 +166,13 @@ class Explanations:
     def _fill(self, folder: Path) -> None:
         for method, found in self.methods.items():
             rows = [
-                Row(f"{'' if mean.predicted else 'evidence for '}{name}: {mean}", view, mean.spectra[j], found.attributions[name][j], found.shares[name][j])
+                Row(
+                    f"{'' if mean.predicted else 'evidence for '}{name}: {mean}",
+                    view,
+                    mean.spectra[j],
+                    found.attributions[name][j],
+                    found.shares[name][j],
+                )
                 for name, mean in self.classes.items()
                 for j, view in enumerate(self.views)
             ]
