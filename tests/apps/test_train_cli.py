@@ -86,7 +86,7 @@ def test_data_check_prints_what_is_there(tmp_path, capsys):
     assert "rest 2, 13 Hz 2, 21 Hz 2, 17 Hz 2" in out
     write_session(tmp_path, "sub-03", codes=(1, 9))
     assert main(["data", "--task", "ssvep", "--data", str(tmp_path)]) == 1
-    assert "cannot be used: sub-03_run-1_raw.fif: Event codes must be" in capsys.readouterr().out
+    assert "/sub-03_run-1_raw.fif: Event codes must be" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("verb", ["run", "tune"])
