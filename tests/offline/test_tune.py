@@ -65,6 +65,18 @@ def test_trials_never_meet_the_scored_people(toy, tmp_path):
         tune(replace(settings, n_inner=3), Workplace(tmp_path / "out"))
 
 
+def test_trials_begin_with_the_settings_of_a_run_without_them(toy, tmp_path):
+    """One that a range does not hold is drawn."""
+    search = ("learning_rate=1e-4:1e-2:log", "dropout=0.3:0.6", "clip_norm=0:2", "balance=none|classes")
+    tuned = tune(config(tmp_path / "out", tune=2, search=search), Workplace(tmp_path / "out"))
+    usual = {"learning_rate": 3e-3, "clip_norm": 0.0, "balance": "none"}
+    for choice in tuned["choices"]:
+        first, second = (trial["values"] for trial in choice["tried"])
+        assert {name: first[name] for name in usual} == usual
+        assert 0.3 <= first["dropout"] <= 0.6
+        assert second["learning_rate"] != first["learning_rate"]
+
+
 def test_a_run_tunes_inside_each_fold_and_for_the_final_model(toy, tmp_path):
     outcome = train(config(tmp_path / "out", tune=2), CREATED)
     assert [choice["fold"] for choice in outcome.metrics["tuning"]] == ["sub-01", "sub-02", "sub-03", "sub-04", "all"]
