@@ -29,7 +29,8 @@ class TrainConfig:
         Folder of the archive; None for a task without one.
     features : str or None, default=None
         Folder in which outputs of pipelines are kept and mapped from, so that each is computed once for all folds and
-        trials, and no archive has to fit into the memory; None computes them in memory.
+        trials, and no archive has to fit into the memory; None computes them in memory, or, of long recordings, keeps
+        them in the user's cache folder.
     window_s : float, default=2.0
         Raw signal behind a prediction, in seconds; what filters remember comes on top.
     hop_s : float, default=0.25

@@ -235,8 +235,10 @@ def model_spec(recipe: Recipe, pipeline: PipelineSpec, n_classes: int, dropout: 
 
 
 def feature_cache(config: TrainConfig) -> FeatureCache | None:
-    """Return where a run keeps outputs of pipelines; None if it keeps none."""
-    return None if config.features is None else FeatureCache(Path(config.features))
+    """Return where a run keeps outputs of pipelines: long recordings always on disk; None keeps them in memory."""
+    if config.features is not None:
+        return FeatureCache(Path(config.features))
+    return FeatureCache() if row_of(config.task).continuous else None
 
 
 def evaluate_split(

@@ -186,7 +186,8 @@ def session_windows(
     if every_column:
         classes = column_classes(block.last_input, session.stretches)
         first = np.minimum(first, earliest_starts(block.last_input, pipeline.window_frames, session.stretches))
-    return SessionWindows(data, first, last, labels, block.valid, votes, scored, classes)
+    valid = block.valid if (block.valid < 1).any() else None
+    return SessionWindows(data, first, last, labels, valid, votes, scored, classes)
 
 
 def cut_sessions(

@@ -18,7 +18,11 @@ def add_settings(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--config", type=Path, metavar="FILE", help="TOML file with settings; flags override it")
     parser.add_argument("--task", help="what is learnt (bci-train list)")
     parser.add_argument("--data", metavar="DIR", help="folder of the archive")
-    parser.add_argument("--features", metavar="DIR", help="keep features there, mapped from disk (default: in memory)")
+    parser.add_argument(
+        "--features",
+        metavar="DIR",
+        help="keep features there, mapped from disk (default: in memory; of long recordings in the user's cache)",
+    )
     parser.add_argument("--model", help="which model (bci-train list)")
     parser.add_argument("--out", metavar="DIR", help="folder for the results; an interrupted run there goes on")
     parser.add_argument("--window-s", type=float, metavar="S", help="length of a window (default 2)")

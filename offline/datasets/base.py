@@ -25,6 +25,9 @@ class Reader(Protocol):
     def __call__(self, start: int = 0, stop: int | None = None) -> np.ndarray:
         """Return samples ``start`` to ``stop - 1``, float32, shape (n_channels, n); without `stop`, up to the end."""
 
+    def __hash__(self) -> int:
+        """Return the same for the same recording: its content is hashed once."""
+
 
 @dataclass(frozen=True, slots=True)
 class Stretch:
@@ -118,7 +121,7 @@ class Session:
 
         The recording is read, once; names of channels and people, labels and paths do not count.
         """
-        return _content_sha256(self)
+        return _content_sha256(self.signal, self.n_samples, self.read)
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,10 +192,10 @@ def class_counts(sessions: tuple[Session, ...], n_classes: int) -> np.ndarray:
 
 
 @cache
-def _content_sha256(session: Session) -> str:
-    signal = session.signal
-    digest = hashlib.sha256(f"{signal.sfreq!r} {signal.unit} {signal.n_channels} {session.n_samples}".encode())
-    for start in range(0, session.n_samples, _BLOCK_SAMPLES):
-        block = session.read(start, min(start + _BLOCK_SAMPLES, session.n_samples))
+def _content_sha256(signal: Signal, n_samples: int, read: Reader) -> str:
+    """Return the hash of a recording; however its stretches are cut, it is read once."""
+    digest = hashlib.sha256(f"{signal.sfreq!r} {signal.unit} {signal.n_channels} {n_samples}".encode())
+    for start in range(0, n_samples, _BLOCK_SAMPLES):
+        block = read(start, min(start + _BLOCK_SAMPLES, n_samples))
         digest.update(np.ascontiguousarray(block, dtype="<f4").tobytes())
     return digest.hexdigest()

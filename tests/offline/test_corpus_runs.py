@@ -13,6 +13,7 @@ from apps.train import main
 from bci.bundle import load_bundle
 from bci.seizure_table import read_table
 from offline.config import read_config
+from offline.feature_cache import FeatureCache
 from tests.offline.datasets.layouts import write_bids, write_chbmit, write_tusz
 
 EVENTS = "".join(f"{at}\t{s}\tsz_foc\tn/a\tn/a\tn/a\t40.0\n" for at, s in ((0.0, 2.0), (12.0, 12.0), (30.0, 4.0)))
@@ -42,6 +43,7 @@ def test_a_corpus_becomes_a_bundle_that_decodes_its_files(tmp_path, monkeypatch,
     assert main(["run", *words, *SHORT, *([] if task == "chb-mit" else ["--no-baselines"])]) == 0
     said = capsys.readouterr().out
     assert "bundle: out/bundle" in said
+    assert FeatureCache().size_bytes() > 0, "long recordings are not kept in memory"
     decision = json.loads(Path("out/bundle/decision.json").read_text())
     assert decision["alarm"]["label"] == "seizure"
     metrics = json.loads(Path("out/metrics.json").read_text())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -72,6 +73,8 @@ def test_a_recording_is_hashed_in_blocks(rng_data, monkeypatch):
     in_blocks = Session("c", "c", Path("c"), session.signal, session.n_samples, (), read)
     assert in_blocks.sha256 != whole  # the size of a block is part of what is hashed
     assert lengths == [400, 400, 200]
+    assert replace(in_blocks, stretches=(Stretch(3, 9, 0),)).sha256 == in_blocks.sha256
+    assert lengths == [400, 400, 200], "other stretches do not have it read again"
 
 
 @pytest.fixture
