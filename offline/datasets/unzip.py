@@ -17,14 +17,17 @@ from pathlib import Path, PurePosixPath
 from bci.errors import DownloadError
 from bci.texts import printable
 from offline.datasets.download_lists import is_plain
+from offline.datasets.hidden_files import is_hidden
 
 MAX_ENTRIES = 200_000
 MAX_RATIO = 100
 """Recordings shrink to a half or a tenth; what grows more than this when it is unpacked is no recording."""
 _BLOCK_BYTES = 1 << 20
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
-_ENCRYPTED = 0x1
-_FAILURES = (zipfile.BadZipFile, zlib.error, EOFError, OSError)
+_UNUSUAL_FLAGS = 0x1 | 0x20 | 0x40
+"""Encrypted, a patch for another file, strongly encrypted: bits of an entry's flags (PKWARE APPNOTE, 4.4.4)."""
+_FAILURES = (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError, UnicodeDecodeError)
+"""What `zipfile` raises for a damaged zip, one of a later version of the format, and names that are no text."""
 
 
 def unzip(path: Path, show: Callable[[int, int | None], None]) -> int:
@@ -48,13 +51,14 @@ def unzip(path: Path, show: Callable[[int, int | None], None]) -> int:
     Raises
     ------
     DownloadError
-        If it is damaged, an entry leads elsewhere, is a link, encrypted, twice there or packed in an unusual way, it
-        would grow too large, or the disk has no room. Nothing is written before all names and sizes are known to be
-        right.
+        If it is damaged, an entry leads elsewhere, is a link, encrypted, twice there, both file and folder or packed in
+        an unusual way, it would grow too large, or the disk has no room. Nothing is written before all names and sizes
+        are known to be right.
     """
     try:
         with zipfile.ZipFile(path) as archive:
-            entries = [entry for entry in archive.infolist() if not entry.is_dir() and not _is_hidden(entry.filename)]
+            files = [entry for entry in archive.infolist() if not entry.filename.endswith("/")]
+            entries = [entry for entry in files if not is_hidden(entry.filename)]
             _require_harmless(path, entries)
             folder = _folder(path, entries)
             missing = [entry for entry in entries if not _is_there(folder / entry.filename, entry)]
@@ -82,16 +86,27 @@ def _require_harmless(path: Path, entries: Sequence[zipfile.ZipInfo]) -> None:
         kind = stat.S_IFMT(entry.external_attr >> 16)
         if not is_plain(entry.filename) or kind not in (0, stat.S_IFREG):
             raise _unusual(path, "plain files inside its folder", entry)
-        if entry.flag_bits & _ENCRYPTED or entry.compress_type not in _METHODS:
+        if entry.flag_bits & _UNUSUAL_FLAGS or entry.compress_type not in _METHODS:
             raise _unusual(path, "files that are stored or deflated, without password", entry)
-    names = [entry.filename.casefold() for entry in entries]
-    if len(set(names)) != len(names):
-        raise DownloadError(f"{path.name} needs each file in it once, some have equal names. Unpack it by hand.")
+    _require_distinct(path, [PurePosixPath(entry.filename.casefold()) for entry in entries])
     n_bytes = sum(entry.file_size for entry in entries)
     if n_bytes > MAX_RATIO * path.stat().st_size:
         raise DownloadError(
             f"{path.name} needs to grow at most {MAX_RATIO} times when it is unpacked, it would to {n_bytes} bytes. "
             "Unpack it by hand if that is right."
+        )
+
+
+def _require_distinct(path: Path, names: Sequence[PurePosixPath]) -> None:
+    """Refuse names that would lie at one place, on a disk that does not tell cases apart either."""
+    files = set(names)
+    if len(files) != len(names):
+        raise DownloadError(f"{path.name} needs each file in it once, some have equal names. Unpack it by hand.")
+    both = files.intersection(parent for name in names for parent in name.parents)
+    if both:
+        raise DownloadError(
+            f"{path.name} needs different names for files and folders, {printable(str(min(both)))!r} is both. "
+            "Unpack it by hand."
         )
 
 
@@ -127,11 +142,6 @@ def _is_there(target: Path, entry: zipfile.ZipInfo) -> bool:
         while block := file.read(_BLOCK_BYTES):
             crc = zlib.crc32(block, crc)
     return crc == entry.CRC
-
-
-def _is_hidden(name: str) -> bool:
-    """Whether a path is one of the hidden files that systems add; one that leads upwards is not."""
-    return any(part == "__MACOSX" or (part.startswith(".") and part != "..") for part in PurePosixPath(name).parts)
 
 
 def _unusual(path: Path, need: str, entry: zipfile.ZipInfo) -> DownloadError:

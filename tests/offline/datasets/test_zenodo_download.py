@@ -183,6 +183,15 @@ def test_entries_that_lead_elsewhere_are_refused(tmp_path, name):
     assert list(_there(tmp_path)) == ["EEGs.zip"]
 
 
+def test_an_entry_without_a_name_is_refused(tmp_path):
+    data = bytearray(zipped({"good": b"x", "a": b"x"}))
+    data[data.rindex(b"PK\x01\x02") + 46] = 0  # names end there
+    (tmp_path / "EEGs.zip").write_bytes(data)
+    with pytest.raises(DownloadError, match=r"EEGs\.zip needs plain files inside its folder, it has ''\. Unpack it by"):
+        _unzip(tmp_path / "EEGs.zip")
+    assert list(_there(tmp_path)) == ["EEGs.zip"]
+
+
 @pytest.mark.parametrize("kind", [stat.S_IFLNK, stat.S_IFIFO, stat.S_IFCHR])
 def test_links_and_devices_are_refused(tmp_path, kind):
     path = tmp_path / "EEGs.zip"
@@ -199,16 +208,31 @@ def test_unusual_packing_is_refused(tmp_path):
     path.write_bytes(zipped({"a": b"x" * 100}, zipfile.ZIP_BZIP2))
     with pytest.raises(DownloadError, match=r"files that are stored or deflated, without password, it has 'a'"):
         _unzip(path)
-    data = bytearray(zipped({"a": b"x" * 100}))
-    data[data.index(b"PK\x01\x02") + 8] |= 1  # says that it is encrypted
-    path.write_bytes(data)
-    with pytest.raises(DownloadError, match=r"files that are stored or deflated, without password, it has 'a'"):
-        _unzip(path)
+    for flag in (0x1, 0x20, 0x40):  # encrypted, a patch, strongly encrypted
+        data = bytearray(zipped({"good": b"x" * 100, "a": b"x" * 100}))
+        data[data.rindex(b"PK\x01\x02") + 8] |= flag
+        path.write_bytes(data)
+        with pytest.raises(DownloadError, match=r"files that are stored or deflated, without password, it has 'a'"):
+            _unzip(path)
+    assert list(_there(tmp_path)) == ["EEGs.zip"]
 
 
 def test_names_that_differ_in_case_only_are_refused(tmp_path):
     with pytest.raises(DownloadError, match=r"needs each file in it once, some have equal names"):
         _unzip(_zip(tmp_path, {"a": b"", "A": b""}))
+
+
+def test_paths_that_differ_in_a_dot_only_are_refused(tmp_path):
+    with pytest.raises(DownloadError, match=r"needs each file in it once, some have equal names"):
+        _unzip(_zip(tmp_path, {"a/b": b"", "a/./b": b""}))
+
+
+@pytest.mark.parametrize("names", [("a", "a/b"), ("A/c/b", "a"), ("x", "y/z/w", "y/z")])
+def test_a_name_of_both_a_file_and_a_folder_is_refused(tmp_path, names):
+    path = _zip(tmp_path, dict.fromkeys(names, b"text"))
+    with pytest.raises(DownloadError, match=r"needs different names for files and folders, '(a|y/z)' is both\. Unp"):
+        _unzip(path)
+    assert list(_there(tmp_path)) == ["EEGs.zip"]
 
 
 def test_a_zip_that_grows_too_large_is_refused(tmp_path, monkeypatch):
@@ -230,15 +254,24 @@ class _Usage:
     free = 3
 
 
-@pytest.mark.parametrize("spoil", ["name", "data", "end", "place"])
+@pytest.mark.parametrize("spoil", ["name", "data", "end", "place", "version", "letters", "letters of the file"])
 def test_a_damaged_zip_leaves_nothing_with_its_name(tmp_path, spoil):
     data = bytearray(zipped({"a": bytes(range(256)) * 20}, zipfile.ZIP_STORED))
+    listed = data.rindex(b"PK\x01\x02")
     if spoil == "name":
         data[:] = b"no zip at all"
     elif spoil == "data":
         data[200] ^= 0xFF
     elif spoil == "end":
         del data[-10:]
+    elif spoil == "version":
+        data[listed + 6] = 99  # 9.9
+    elif spoil == "letters":
+        data[listed + 9] |= 0x08  # says that names are UTF-8
+        data[listed + 46] = 0xFF
+    elif spoil == "letters of the file":  # those before its data
+        data[listed + 9] |= 0x08
+        data[30] = 0xFF
     else:
         (tmp_path / "EEGs").write_text("a file where the folder must be")
     (tmp_path / "EEGs.zip").write_bytes(data)
