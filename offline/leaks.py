@@ -49,11 +49,13 @@ def _require_none(shared: set[str], what: str, between: str) -> None:
 def _copies(dataset: Dataset, one: Iterable[Session], other: Iterable[Session]) -> set[str]:
     """Return names of different recordings with the same content."""
     whole = {session.name: session for session in dataset.sessions}
-    left = {whole[session.name].sha256: session.name for session in one}
+    left: dict[str, set[str]] = {}
+    for session in one:
+        left.setdefault(whole[session.name].sha256, set()).add(session.name)
     return {
-        f"{left[whole[session.name].sha256]} as {session.name}"
+        f"{name} as {session.name}"
         for session in other
-        if left.get(whole[session.name].sha256, session.name) != session.name
+        for name in left.get(whole[session.name].sha256, set()) - {session.name}
     }
 
 

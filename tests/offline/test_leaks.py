@@ -76,6 +76,17 @@ def test_a_copy_in_a_later_recording_is_refused():
         require_apart(data, split)
 
 
+def test_a_copy_is_found_where_one_side_spans_both():
+    """What is scored of the copy was learnt from the recording that it is a copy of."""
+    later = replace(session("sub-01", 0, run=2), name="again")
+    data = Dataset("toy", ("quiet", "loud"), (session("sub-01", 0), later))
+    split = TemporalSplit("sub-01", 0, ("sub-01_run-1[0:8]", "again[0:1]"), ("again[1:2]",), ("again[2:3]",))
+    with pytest.raises(SpecError, match="train and validation share sub-01_run-1 as again"):
+        require_apart(data, split)
+    with pytest.raises(SpecError, match="train and test share sub-01_run-1 as again"):
+        require_apart(data, replace(split, validation=()))
+
+
 def test_a_run_knows_who_was_where():
     found = membership(outer_splits(dataset(4), config())[1])
     assert found[0] == {
