@@ -151,13 +151,18 @@ class Learner:
     def _step(self, stretches: np.ndarray, starts: np.ndarray, seed: list[int]) -> Tensor:
         """Take one step and return this process's share of the loss."""
         settings = self._settings
-        whole = float(self._taught(stretches, starts).weights.sum()) or 1.0
+        wanted = self._taught(stretches, starts)
+        whole = float(wanted.weights.sum()) or 1.0
         size = len(stretches) // self._parts
         own = [slice(i * size, (i + 1) * size) for i in range(rank(), self._parts, n_processes())]
         loss = torch.zeros((), device=self._device)
         self.optimizer.zero_grad()
         for i, piece in enumerate(own):
-            batch = self._batch(stretches[piece], starts[piece])
+            batch = Batch(
+                self._tensor(self._train.cut(stretches[piece], starts[piece])),
+                self._tensor(wanted.distributions[piece]),
+                self._tensor(wanted.weights[piece]),
+            )
             if self._change is not None:
                 # the same numbers for every part: each takes its own out of them
                 batch = self._change(batch, Draws(np.random.default_rng(seed), len(stretches), piece, self._device))
@@ -178,12 +183,8 @@ class Learner:
             self.average.update(self.network)
         return loss
 
-    def _batch(self, stretches: np.ndarray, starts: np.ndarray) -> Batch:
-        def tensor(values: np.ndarray) -> Tensor:
-            return torch.from_numpy(np.ascontiguousarray(values, dtype=np.float32)).to(self._device)
-
-        wanted = self._taught(stretches, starts)
-        return Batch(tensor(self._train.cut(stretches, starts)), tensor(wanted.distributions), tensor(wanted.weights))
+    def _tensor(self, values: np.ndarray) -> Tensor:
+        return torch.from_numpy(np.ascontiguousarray(values, dtype=np.float32)).to(self._device)
 
     def _autocast(self) -> AbstractContextManager[Any]:
         if self._settings.precision == "float32":

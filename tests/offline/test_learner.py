@@ -47,6 +47,20 @@ def fresh() -> torch.nn.Module:
         return build(SPEC)
 
 
+@pytest.mark.parametrize("accumulate", [1, 4])
+def test_targets_are_made_once_for_each_step(accumulate):
+    learner = Learner(fresh(), windows(0), replace(SETTINGS, accumulate=accumulate), SIGNAL)
+    made, sizes = learner._taught, []
+
+    def counted(stretches, starts):
+        sizes.append(len(stretches))
+        return made(stretches, starts)
+
+    learner._taught = counted
+    learner.epoch(0)
+    assert sizes == [8, 8, 8]
+
+
 class Interrupted(Exception):
     """The power fails."""
 

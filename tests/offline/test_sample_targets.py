@@ -111,6 +111,18 @@ def test_what_is_not_judged_teaches_nothing():
     np.testing.assert_array_equal(wanted.distributions.argmax(axis=1)[classes >= 0], classes[classes >= 0])
 
 
+@pytest.mark.parametrize("targets", ["window", "samples"])
+def test_targets_of_a_part_are_those_of_the_batch(targets):
+    """Bit by bit: they are made once for a batch that is computed in parts."""
+    some = windows(back=48, gap=40)
+    make = taught(some, 2, replace(SETTINGS, targets=targets, balance="classes"))
+    order = np.random.default_rng(0).permutation(N)
+    batch, part = make(order, some.last[order]), slice(5, 11)
+    alone = make(order[part], some.last[order[part]])
+    np.testing.assert_array_equal(batch.distributions[part], alone.distributions)
+    np.testing.assert_array_equal(batch.weights[part], alone.weights)
+
+
 def test_classes_weigh_the_same_over_the_draws():
     rare = windows(back=48)
     rare.labels[1::4] = 0  # of two classes of stretches one is drawn more often; columns keep their own
