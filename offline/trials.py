@@ -32,7 +32,7 @@ LOST_S = 900.0
 LOCK_S = 5
 """A journal that has been locked for so long is taken from whoever locked it."""
 RESUMES = "resumes"
-_WORKER, _ALIVE, _RUN = "worker", "alive", "run"
+_WORKER, _ALIVE, _RUN, _FIRST = "worker", "alive", "run", "first"
 
 
 def opened(
@@ -81,7 +81,7 @@ def opened(
         raise UsageError(f"The study {name} in {storage or folder} belongs to another run. Use another --storage.")
     study.set_user_attr(_RUN, run)
     if first and not study.get_trials(deepcopy=False):
-        study.enqueue_trial(dict(first), skip_if_exists=True)
+        study.enqueue_trial(dict(first), user_attrs={_FIRST: True})  # maybe by two workers, see `_is_double`
     return study
 
 
@@ -122,6 +122,9 @@ def run_trials(
             continue
         study.sampler = TPESampler(seed=seed + len(over) + len(running), n_startup_trials=N_RANDOM)
         trial = study.ask()
+        if _is_double(study, trial):
+            study.tell(trial, state=TrialState.FAIL)
+            continue
         begun = [t for t in study.get_trials(deepcopy=False) if t.number < trial.number and t.state != TrialState.FAIL]
         if len(begun) >= n_trials:  # somebody else was faster
             study.tell(trial, state=TrialState.FAIL)
@@ -189,8 +192,20 @@ def _hand_on(study: optuna.Study, trial: FrozenTrial) -> None:
         study.tell(trial.number, state=TrialState.FAIL)
     except ValueError:  # another worker has done so
         return
-    resumes = trial.user_attrs.get(RESUMES, trial.number)
-    study.enqueue_trial(trial.params, user_attrs={RESUMES: resumes})
+    kept = {RESUMES: trial.user_attrs.get(RESUMES, trial.number)}
+    if _FIRST in trial.user_attrs:
+        kept[_FIRST] = True
+    # one that ended before it drew them all keeps the values that it was to have
+    wanted = {**trial.system_attrs.get("fixed_params", {}), **trial.params}
+    study.enqueue_trial(wanted, user_attrs=kept)
+
+
+def _is_double(study: optuna.Study, trial: Trial) -> bool:
+    """Return whether another worker put the first trial there, too, before this one."""
+    return _FIRST in trial.user_attrs and any(
+        _FIRST in other.user_attrs and other.number < trial.number and other.state != TrialState.FAIL
+        for other in study.get_trials(deepcopy=False)
+    )
 
 
 def _is_running(process: int) -> bool:
