@@ -10,6 +10,7 @@ from offline.report_parts import Mark, scatter, table
 
 NONE = "–"
 _FIGURES = {"accuracy": "accuracy", "balanced_accuracy": "balanced accuracy", "loss": "minus the loss"}
+_STATES = {"pruned": "stopped early"}
 
 
 def tuning_parts(choices: Sequence[Mapping[str, Any]], monitor: str) -> list[str]:
@@ -47,7 +48,7 @@ def tuning_parts(choices: Sequence[Mapping[str, Any]], monitor: str) -> list[str
         )
         for choice in choices
         for trial in choice["tried"]
-        if trial["score"] is not None
+        if _is_over(trial)
     ]
     return [
         "<h2>Trials</h2>",
@@ -56,7 +57,8 @@ def tuning_parts(choices: Sequence[Mapping[str, Any]], monitor: str) -> list[str
         "had no say.</p>",
         table(("without", "chosen", f"inner {figure}", "trials", "stopped early"), rows),
         scatter(f"{figure} on inner folds", "trial", marks),
-        "<p>One mark for each trial of each fold; full ones are the choices.</p>",
+        "<p>One mark for each trial of each fold that came to its end; full ones are the choices. Trials that were "
+        "stopped early have no score.</p>",
         *(_trials(choice) for choice in choices),
     ]
 
@@ -68,11 +70,21 @@ def values_text(values: Mapping[str, Any]) -> str:
 
 def _trials(choice: Mapping[str, Any]) -> str:
     rows = [
-        (str(trial["number"] + 1), values_text(trial["values"]), _number(trial["score"]), trial["state"])
+        (
+            str(trial["number"] + 1),
+            values_text(trial["values"]),
+            _number(trial["score"] if _is_over(trial) else None),
+            _STATES.get(trial["state"], trial["state"]),
+        )
         for trial in choice["tried"]
     ]
     shown = table(("trial", "settings", "inner score", "state"), rows)
     return f"<details><summary>Trials without {escape(choice['fold'])}</summary>{shown}</details>"
+
+
+def _is_over(trial: Mapping[str, Any]) -> bool:
+    """Return whether a trial has a score; the value of one that was stopped is that of an epoch on the way."""
+    return bool(trial["state"] == "complete")
 
 
 def _setting(value: Any) -> str:

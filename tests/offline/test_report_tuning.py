@@ -21,6 +21,7 @@ TRIED = [
     {"number": 0, "values": {"dropout": 0.1}, "score": 0.25, "state": "complete"},
     {"number": 1, "values": {"dropout": 0.2, "balance": "<b>"}, "score": 0.75, "state": "complete"},
     {"number": 2, "values": {"dropout": 0.3}, "score": None, "state": "pruned"},
+    {"number": 3, "values": {"dropout": 0.4}, "score": 0.875, "state": "pruned"},
 ]
 CHOICE = {"fold": "<i>", "values": TRIED[1]["values"], "score": 0.75, "tried": TRIED}
 
@@ -60,11 +61,13 @@ def test_trials_are_marked_and_the_choice_stands_out():
     page = "".join(tuning_parts([CHOICE], "balanced_accuracy"))
     assert "<i>" not in page
     assert "<b>" not in page
-    assert page.count("<circle") == 2, "a trial that was stopped before it had a value has no mark"
+    assert page.count("<circle") == 2, "a trial that was stopped has no mark, whatever it said last"
+    assert "0.875" not in page
     full = re.findall(r'<circle [^>]*r="5"[^>]*><title>([^<]*)', page)
     assert full == ["without &lt;i&gt;, trial 2: 0.750"]
-    assert "<td>dropout 0.2, balance &lt;b&gt;</td><td>0.750</td><td>3</td><td>1</td>" in page
-    assert "<td>3</td><td>dropout 0.3</td><td>–</td><td>pruned</td>" in page
+    assert "<td>dropout 0.2, balance &lt;b&gt;</td><td>0.750</td><td>4</td><td>2</td>" in page
+    assert "<td>3</td><td>dropout 0.3</td><td>–</td><td>stopped early</td>" in page
+    assert "<td>4</td><td>dropout 0.4</td><td>–</td><td>stopped early</td>" in page
     assert "mean balanced accuracy on inner folds" in page
 
 
