@@ -12,13 +12,14 @@ import hashlib
 import http
 import http.client
 import os
+import shutil
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from bci.errors import DownloadError, UsageError
 from bci.texts import printable
@@ -102,14 +103,14 @@ def download(
     UsageError
         If the name is unknown, the address is none, nothing matches, or the folder cannot be written.
     DownloadError
-        If a file cannot be fetched, its hash is wrong twice, or a zip cannot be unpacked.
+        If a file cannot be fetched, is longer than listed or has no room, its hash is wrong twice, or a zip cannot be
+        unpacked.
     """
     if name not in SOURCES:
         raise UsageError(f"A download needs one of {', '.join(SOURCES)}, got {name!r}. Others are fetched by hand.")
     source = SOURCES[name]
     base = source.url if url is None else url
-    if urllib.parse.urlsplit(base).scheme not in ("http", "https"):
-        raise UsageError(f"A download needs an address http:// or https://, got {printable(base)!r}.")
+    _require_web(base)
     opener = _web_opener()
     wanted = [file for file in source.files(opener, base) if fnmatch.fnmatch(file.path, only or "*")]
     if not wanted:
@@ -126,12 +127,48 @@ def download(
                 on_progress(name, number, len(wanted), n_bytes, of_bytes)
 
         target = folder / file.path
-        if not (target.is_file() and _digest(target, file.algorithm) == file.digest):
-            _fetch(opener, file, target, show)
-            n_fetched += 1
+        try:
+            n_fetched += _fetch(opener, file, target, show)
+        except OSError as error:  # what the connection raises is told apart where it is read
+            raise DownloadError(
+                f"{target.name} needs a place on the disk, {target.parent} gives none: {error.strerror or error}. Make "
+                "room, or choose another --data; then start the download again: it goes on where it was."
+            ) from error
         if target.suffix.lower() == ".zip":
             n_unpacked += unzip(target, show)
     return Done(len(wanted), n_fetched, n_unpacked)
+
+
+def _require_web(address: str) -> None:
+    try:
+        parts = urllib.parse.urlsplit(address)
+        is_web = parts.scheme in ("http", "https") and bool(parts.hostname)
+    except ValueError:  # a bracket that is not closed, say
+        is_web = False
+    if not is_web:
+        raise UsageError(f"A download needs an address http:// or https://, got {printable(address)!r}.")
+
+
+class SafeRedirects(urllib.request.HTTPRedirectHandler):
+    """Follows redirections to any server, as archives keep files elsewhere, but never from https to less.
+
+    The hashes come from the same server: who could change the list on the way could change the files with it.
+    """
+
+    def redirect_request(
+        self, req: urllib.request.Request, fp: IO[bytes], code: int, msg: str, headers: Any, newurl: str
+    ) -> urllib.request.Request | None:
+        """Return what is asked instead.
+
+        Raises
+        ------
+        HTTPError
+            If it would be less safe, or may not be redirected.
+        """
+        if [urllib.parse.urlsplit(url).scheme for url in (req.full_url, newurl)] == ["https", "http"]:
+            reason = f"it leads from https to {newurl}, where anybody on the way can change it"
+            raise urllib.error.HTTPError(req.full_url, code, reason, headers, fp)
+        return super().redirect_request(req, fp, code, msg, headers, newurl)
 
 
 def _web_opener() -> urllib.request.OpenerDirector:
@@ -142,7 +179,7 @@ def _web_opener() -> urllib.request.OpenerDirector:
         urllib.request.HTTPHandler,
         urllib.request.HTTPSHandler,
         urllib.request.HTTPDefaultErrorHandler,
-        urllib.request.HTTPRedirectHandler,
+        SafeRedirects,
         urllib.request.HTTPErrorProcessor,
         urllib.request.UnknownHandler,
     ):
@@ -153,20 +190,20 @@ def _web_opener() -> urllib.request.OpenerDirector:
 
 def _fetch(
     opener: urllib.request.OpenerDirector, file: Listed, target: Path, show: Callable[[int, int | None], None]
-) -> None:
+) -> bool:
+    """Fetch a file unless it is there; return whether it was not."""
+    if target.is_file() and _digest(target, file.algorithm) == file.digest:
+        return False
     part = target.with_name(f".{target.name}.part")
     found = ""
+    target.parent.mkdir(parents=True, exist_ok=True)
     for _ in range(_TRIES):
-        try:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            _go_on(opener, file.address, part, show)
-            found = _digest(part, file.algorithm)
-            if found == file.digest:
-                os.replace(part, target)
-                return
-            part.unlink()  # what was there before the interruption may have been something else
-        except FAILURES as error:
-            raise unreachable(file.address, error) from error
+        _go_on(opener, file, part, show)
+        found = _digest(part, file.algorithm)
+        if found == file.digest:
+            os.replace(part, target)
+            return True
+        part.unlink()  # what was there before the interruption may have been something else
     raise DownloadError(
         f"{target.name} needs the {_HASH_NAMES[file.algorithm]} {file.digest[:16]}…, got {found[:16]}… twice. "
         "Try again later, or another --from."
@@ -174,33 +211,54 @@ def _fetch(
 
 
 def _go_on(
-    opener: urllib.request.OpenerDirector, address: str, part: Path, show: Callable[[int, int | None], None]
+    opener: urllib.request.OpenerDirector, file: Listed, part: Path, show: Callable[[int, int | None], None]
 ) -> None:
     """Fetch what is missing of a file, or all of it where the server cannot begin in the middle."""
     n_there = part.stat().st_size if part.is_file() else 0
-    request = urllib.request.Request(address, headers={"Range": f"bytes={n_there}-"} if n_there else {})
+    _require_room(file, part, n_there)
+    request = urllib.request.Request(file.address, headers={"Range": f"bytes={n_there}-"} if n_there else {})
     try:
         answer = opener.open(request, timeout=TIMEOUT_S)
     except urllib.error.HTTPError as error:
         if error.code != http.HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE or not n_there:
-            raise
+            raise unreachable(file.address, error) from error
         return  # nothing is missing: the hash decides
-    with answer, part.open("ab" if answer.status == http.HTTPStatus.PARTIAL_CONTENT else "wb") as file:
-        n_there = file.tell()
+    except FAILURES as error:
+        raise unreachable(file.address, error) from error
+    with answer, part.open("ab" if answer.status == http.HTTPStatus.PARTIAL_CONTENT else "wb") as written:
+        n_there = written.tell()
         length = answer.headers.get("Content-Length", "")
-        of_bytes = n_there + int(length) if length.isdigit() else None
-        _copy(answer, file, n_there, of_bytes, show)
-        if of_bytes is not None and file.tell() != of_bytes:
-            raise http.client.IncompleteRead(b"", of_bytes - file.tell())
+        of_bytes = n_there + int(length) if length.isdecimal() else file.size
+        show(n_there, of_bytes)
+        for block in _blocks(answer, file.address):
+            if file.size is not None and n_there + len(block) > file.size:
+                written.truncate(0)  # no start of the file that is listed
+                raise DownloadError(
+                    f"{file.path} needs {file.size} bytes as listed, {printable(file.address, 200)} gives more. "
+                    "Try again later, or another --from."
+                )
+            n_there += written.write(block)
+            show(n_there, of_bytes)
+    if of_bytes is not None and n_there != of_bytes:
+        raise unreachable(file.address, http.client.IncompleteRead(b"", of_bytes - n_there))
 
 
-def _copy(
-    answer: IO[bytes], file: IO[bytes], n_bytes: int, of_bytes: int | None, show: Callable[[int, int | None], None]
-) -> None:
-    show(n_bytes, of_bytes)
-    while block := answer.read(_BLOCK_BYTES):
-        n_bytes += file.write(block)
-        show(n_bytes, of_bytes)
+def _require_room(file: Listed, part: Path, n_there: int) -> None:
+    n_missing, free = (file.size or 0) - n_there, shutil.disk_usage(part.parent).free
+    if n_missing > free:
+        raise DownloadError(
+            f"{file.path} needs {n_missing / 1e9:.1f} GB more, {part.parent} has {free / 1e9:.1f} GB left. "
+            "Make room, then start the download again: it goes on where it was."
+        )
+
+
+def _blocks(answer: IO[bytes], address: str) -> Iterator[bytes]:
+    """Yield what a server gives."""
+    try:
+        while block := answer.read(_BLOCK_BYTES):
+            yield block
+    except FAILURES as error:
+        raise unreachable(address, error) from error
 
 
 def _digest(path: Path, algorithm: str) -> str:

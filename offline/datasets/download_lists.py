@@ -16,8 +16,8 @@ from bci.errors import DownloadError
 from bci.texts import printable
 
 TIMEOUT_S = 60.0
-FAILURES = (urllib.error.URLError, http.client.HTTPException, OSError)
-"""What a connection that fails raises."""
+FAILURES = (urllib.error.URLError, http.client.HTTPException, OSError, ValueError)
+"""What a connection that fails raises; a ValueError where an address, or one that it leads to, is none."""
 _MAX_LIST_BYTES = 16 << 20
 _ROW = re.compile(r"([0-9a-f]{64})[ \t]+\*?(\S.*)")
 _MD5 = re.compile(r"md5:([0-9a-f]{32})")
@@ -38,12 +38,15 @@ class Listed:
         Which hash is known of it.
     digest : str
         The hash, as lower-case hexadecimal digits.
+    size : int or None, default=None
+        Its length in bytes, where the list has it.
     """
 
     path: str
     address: str
     algorithm: Literal["sha256", "md5"]
     digest: str
+    size: int | None = None
 
 
 class Source(Protocol):
@@ -172,18 +175,38 @@ def _of_record(entry: Any, number: int, address: str) -> Listed:
             f"number {number}: {printable(str(key))!r}. Check the address."
         )
     # a record that was fetched safely must not send one to an unsafe or foreign place
-    if urllib.parse.urlsplit(link)[:2] != urllib.parse.urlsplit(address)[:2]:
+    if _server(link) != _server(address):
         raise DownloadError(
             f"A Zenodo record needs its files at its own server, {printable(key)} of {printable(address, 200)} is at "
             f"{printable(link)}. Check the address."
         )
-    return Listed(key, urllib.parse.quote(link, safe=":/?&=%+~"), "md5", md5[1])
+    size = fields.get("size")
+    known = size if isinstance(size, int) and not isinstance(size, bool) and size >= 0 else None
+    return Listed(key, urllib.parse.quote(link, safe=":/?&=%+~"), "md5", md5[1], known)
+
+
+def _server(address: str) -> tuple[str, str] | None:
+    """Return protocol and server of an address, None if it is none."""
+    try:
+        parts = urllib.parse.urlsplit(address)
+    except ValueError:
+        return None
+    return parts.scheme, parts.netloc
 
 
 def _read(opener: urllib.request.OpenerDirector, address: str) -> str:
-    """Return a list as text."""
+    """Return a list as text, all of it."""
     try:
         with opener.open(address, timeout=TIMEOUT_S) as answer:
-            return str(answer.read(_MAX_LIST_BYTES + 1), "utf-8", "replace")
+            data = bytes(answer.read(_MAX_LIST_BYTES + 1))
+            n_missing = 0 if len(data) > _MAX_LIST_BYTES else answer.length or 0
+        if n_missing:  # `read` with a number says nothing of an answer that ends early
+            raise http.client.IncompleteRead(data, n_missing)
     except FAILURES as error:
         raise unreachable(address, error) from error
+    if len(data) > _MAX_LIST_BYTES:
+        raise DownloadError(
+            f"A list of files needs at most {_MAX_LIST_BYTES >> 20} MiB, {printable(address, 200)} has more. "
+            "Check the address."
+        )
+    return str(data, "utf-8", "replace")

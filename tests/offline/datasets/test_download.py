@@ -5,13 +5,17 @@ from __future__ import annotations
 import hashlib
 import re
 import threading
+import urllib.error
+import urllib.request
+from email.message import Message
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
 from apps.train import main
 from bci.errors import DownloadError, UsageError
-from offline.datasets.download import SOURCES, Done, download
+from offline.datasets import download_lists
+from offline.datasets.download import SOURCES, Done, SafeRedirects, _web_opener, download
 
 FILES = {
     "RECORDS": b"chb01/chb01_01.edf\n",
@@ -30,6 +34,7 @@ class Archive:
         self.break_after: int | None = None
         self.ranges = True
         self.redirect = ""
+        self.n_unsent = 0
         self.sums = "".join(f"{hashlib.sha256(data).hexdigest()} {name}\n" for name, data in FILES.items())
 
     def handler(self):
@@ -54,7 +59,7 @@ class Archive:
                     self.send_error(416)
                     return
                 self.send_response(206 if asked and archive.ranges else 200)
-                self.send_header("Content-Length", str(len(data) - start))
+                self.send_header("Content-Length", str(len(data) - start + archive.n_unsent))
                 self.end_headers()
                 if archive.break_after is not None and name.endswith("01_01.edf"):
                     self.wfile.write(data[start : start + archive.break_after])
@@ -183,6 +188,79 @@ def test_no_other_protocol_is_spoken(archive, tmp_path, address):
         download("chb-mit", tmp_path, url=address)
     archive.redirect = address
     with pytest.raises(DownloadError, match="needs to be reachable, it is not"):
+        download("chb-mit", tmp_path, url=archive.url)
+
+
+@pytest.mark.parametrize("address", ["http://[x", "https://", "x"])
+def test_an_address_that_is_none(tmp_path, address, capsys):
+    with pytest.raises(UsageError, match=r"A download needs an address http:// or https://, got '"):
+        download("chb-mit", tmp_path / "new", url=address)
+    assert main(["data", "download", "chb-mit", "--data", str(tmp_path / "new"), "--from", address]) == 2
+    assert capsys.readouterr().err.count("\n") == 1
+    assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize("address", ["http://[x", "http://a..b/"])
+def test_a_redirection_to_nowhere(archive, tmp_path, address):
+    archive.redirect = address
+    with pytest.raises(DownloadError, match=r"SHA256SUMS\.txt needs to be reachable, it is not"):
+        download("chb-mit", tmp_path, url=archive.url)
+
+
+def _redirected(asked, told):
+    handler, request = SafeRedirects(), urllib.request.Request(asked, headers={"Range": "bytes=7-"})
+    return handler.redirect_request(request, None, 302, "Found", Message(), told)
+
+
+@pytest.mark.parametrize("told", ["http://physionet.org/x", "http://elsewhere.org/x", "HTTP://physionet.org/x"])
+def test_a_redirection_to_what_anybody_can_change_is_refused(told):
+    with pytest.raises(urllib.error.HTTPError, match=r"it leads from https to (http|HTTP)://.*, where anybody on the"):
+        _redirected("https://physionet.org/x", told)
+
+
+@pytest.mark.parametrize(
+    ("asked", "told"),
+    [("https://a.org/x", "https://b.org/x"), ("http://a.org/x", "https://a.org/x"), ("http://a.org/", "http://b.org/")],
+)
+def test_other_redirections_are_followed(asked, told):
+    request = _redirected(asked, told)
+    assert request.full_url == told
+    assert request.get_header("Range") == "bytes=7-"
+
+
+def test_downloads_follow_no_others():
+    handlers = [h for h in _web_opener().handlers if isinstance(h, urllib.request.HTTPRedirectHandler)]
+    assert [type(handler) for handler in handlers] == [SafeRedirects]
+
+
+def test_a_list_that_is_too_long_or_cut_off(archive, tmp_path, monkeypatch):
+    """A part of a list would be an archive with less in it."""
+    monkeypatch.setattr(download_lists, "_MAX_LIST_BYTES", len(archive.sums) - 1)
+    with pytest.raises(DownloadError, match=r"A list of files needs at most 0 MiB, .*SHA256SUMS\.txt has more\. Check"):
+        download("chb-mit", tmp_path / "new", url=archive.url)
+    monkeypatch.setattr(download_lists, "_MAX_LIST_BYTES", len(archive.sums))
+    archive.n_unsent = 3
+    with pytest.raises(DownloadError, match=r"SHA256SUMS\.txt needs to be reachable, it is not: IncompleteRead\(.* 3"):
+        download("chb-mit", tmp_path / "new", url=archive.url)
+    archive.n_unsent = 0
+    assert not (tmp_path / "new").exists()
+    assert download("chb-mit", tmp_path / "new", url=archive.url) == Done(4, 4)
+
+
+def test_a_disk_that_is_full(archive, tmp_path):
+    (tmp_path / ".RECORDS.part").symlink_to("/dev/full")
+    match = r"RECORDS needs a place on the disk, .* gives none: No space left on device\. Make room, or choose"
+    with pytest.raises(DownloadError, match=match):
+        download("chb-mit", tmp_path, url=archive.url)
+
+
+@pytest.mark.parametrize("what", ["a file for its folder", "a folder with its name"])
+def test_a_place_that_is_taken(archive, tmp_path, what):
+    if what == "a file for its folder":
+        (tmp_path / "chb01").write_text("")
+    else:
+        (tmp_path / "chb01" / "chb01_01.edf").mkdir(parents=True)
+    with pytest.raises(DownloadError, match=r"chb01_01\.edf needs a place on the disk, .*chb01 gives none: (File|Is)"):
         download("chb-mit", tmp_path, url=archive.url)
 
 

@@ -82,6 +82,35 @@ def test_a_wrong_md5_is_refused(server, tmp_path):
     assert _there(tmp_path) == {}
 
 
+def _listed(server, sizes):
+    record = server.record()
+    for file, size in zip(record["files"], sizes, strict=True):
+        file["size"] = size
+    server.answer = json.dumps(record).encode()
+
+
+def test_what_the_disk_has_no_room_for_is_not_asked_for(server, tmp_path):
+    _listed(server, (10**18, 10**18))
+    (tmp_path / ".EEGs.zip.part").write_bytes(b"x" * 100)
+    with pytest.raises(DownloadError, match=r"EEGs\.zip needs 10{9}\.0 GB more, .* has \d+\.\d GB left\. Make room"):
+        download(NAME, tmp_path, url=server.url)
+    assert server.asked == [("", None)]
+    assert _there(tmp_path) == {".EEGs.zip.part": b"x" * 100}
+
+
+def test_a_file_that_is_longer_than_listed_is_stopped(server, tmp_path):
+    _listed(server, (100, None))
+    with pytest.raises(DownloadError, match=r"EEGs\.zip needs 100 bytes as listed, .*/content gives more\. Try again"):
+        download(NAME, tmp_path, url=server.url)
+    assert _there(tmp_path) == {".EEGs.zip.part": b""}
+
+
+@pytest.mark.parametrize("size", ["many", -1, True, 1.5, None])
+def test_a_size_that_is_none_does_not_count(server, tmp_path, size):
+    _listed(server, (size, size))
+    assert download(NAME, tmp_path, url=server.url) == Done(2, 2, 2)
+
+
 @pytest.mark.parametrize("answer", [b"<html>busy</html>", b"[" * 100_000], ids=["page", "deep"])
 def test_a_record_that_is_no_json(server, tmp_path, answer):
     server.answer = answer
@@ -121,7 +150,9 @@ def test_entries_that_are_not_plain_are_refused(server, tmp_path, field, value):
     assert not (tmp_path / "new").exists()
 
 
-@pytest.mark.parametrize("link", ["file:///etc/passwd", "http://127.0.0.1:9/x", "https://elsewhere.org/x", "x"])
+@pytest.mark.parametrize(
+    "link", ["file:///etc/passwd", "http://127.0.0.1:9/x", "https://elsewhere.org/x", "x", "https://[x"]
+)
 def test_files_at_another_server_are_refused(server, tmp_path, link):
     record = server.record()
     record["files"][0]["links"]["self"] = link
