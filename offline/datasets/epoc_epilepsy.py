@@ -43,8 +43,8 @@ def load(folder: Path) -> Dataset:
     Returns
     -------
     dataset : Dataset
-        People without a recording, recordings of nobody, unknown groups, and recordings that are cut off, too short or
-        have another rate or other channels than they should are listed as problems.
+        People without a recording or in two groups, recordings of nobody, unknown groups, and recordings that are cut
+        off, too short or have another rate or other channels than they should are listed as problems.
 
     Raises
     ------
@@ -67,25 +67,12 @@ def load(folder: Path) -> Dataset:
 
 def _read_edfs(folder: Path) -> tuple[tuple[Session, ...], tuple[Problem, ...]]:
     """Read ``participants.tsv`` and the EDF of each person."""
-    table = folder / PARTICIPANTS
     problems: list[Problem] = []
-    groups: dict[str, int] = {}
-    bad: list[str] = []
-    for row, cells in read_rows(table, ("participant_id", "group"), delimiter="\t", bad=bad):
-        where, name = f"{table.name}, row {row}", cells["participant_id"]
-        try:
-            label = group_label(cells["group"], where)
-        except BciError as error:
-            problems.append(Problem(table, str(error)))
-            continue
-        if name in groups:
-            reason = f"{where}: each participant must have one row, {printable(name)} has two. Take one out."
-            problems.append(Problem(table, reason))
-        else:
-            groups[name] = label
-    problems += [Problem(table, reason) for reason in bad]
+    groups, in_two = _groups(folder / PARTICIPANTS, problems)
     opened: list[tuple[Path, str, Recording]] = []
     for path in sorted(folder.glob("*_eeg.edf")):
+        if path.name.removesuffix("_eeg.edf") in in_two:
+            continue
         try:
             opened.append((path, _listed(path, groups), _opened(path)))
         except BciError as error:
@@ -102,6 +89,34 @@ def _read_edfs(folder: Path) -> tuple[tuple[Session, ...], tuple[Problem, ...]]:
             reason = "The table of participants names it, it is missing. Fetch it."
             problems.append(Problem(folder / f"{printable(name)}_eeg.edf", reason))
     return tuple(sessions), tuple(problems)
+
+
+def _groups(table: Path, problems: list[Problem]) -> tuple[dict[str, int], set[str]]:
+    """Return the labels of the people who are in one group, and who is in two."""
+    groups: dict[str, int] = {}
+    in_two: set[str] = set()
+    bad: list[str] = []
+    for row, cells in read_rows(table, ("participant_id", "group"), delimiter="\t", bad=bad):
+        where, name = f"{table.name}, row {row}", cells["participant_id"]
+        try:
+            label = group_label(cells["group"], where)
+        except BciError as error:
+            problems.append(Problem(table, str(error)))
+            continue
+        if name not in groups:
+            groups[name] = label
+        elif groups[name] == label:
+            reason = f"{where}: each participant must have one row, {printable(name)} has two. Take one out."
+            problems.append(Problem(table, reason))
+        else:
+            in_two.add(name)
+            reason = (
+                f"{where}: each participant must be in one group, {printable(name)} is in two and not used. Correct "
+                "the table."
+            )
+            problems.append(Problem(table, reason))
+    problems += [Problem(table, reason) for reason in bad]
+    return {name: label for name, label in groups.items() if name not in in_two}, in_two
 
 
 def _listed(path: Path, groups: dict[str, int]) -> str:

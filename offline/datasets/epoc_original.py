@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path, PurePosixPath
@@ -20,6 +20,7 @@ from bci.texts import printable
 from offline.datasets import epoc_csv
 from offline.datasets.base import Problem, Session
 from offline.datasets.epoc_people import group_label, pieces
+from offline.datasets.hidden_files import is_hidden
 from offline.datasets.tables import number, read_rows
 
 _ID = re.compile(r"[A-Za-z0-9]+")
@@ -84,8 +85,9 @@ def read_original(folder: Path) -> tuple[tuple[Session, ...], tuple[Problem, ...
     sessions : tuple of Session
         By name; a person is a subject.
     problems : tuple of Problem
-        Rows and files that cannot be used: unknown or contradictory groups, numbers that are none, recordings that are
-        missing, there twice, nobody's, shorter than 280 s, at another rate, with other channels, cut off or damaged.
+        Rows and files that cannot be used: unknown groups, people in two groups (nothing of them is used), numbers that
+        are none, recordings that are missing, there twice, nobody's, shorter than 280 s, at another rate, with other
+        channels, cut off or damaged.
 
     Raises
     ------
@@ -96,11 +98,11 @@ def read_original(folder: Path) -> tuple[tuple[Session, ...], tuple[Problem, ...
     sessions: dict[str, Session] = {}
     files: dict[str, list[Path]] = defaultdict(list)
     for path in sorted(folder.rglob("*.csv.gz")):
-        files[path.name].append(path)
+        if not is_hidden(path.relative_to(folder).as_posix()):
+            files[path.name].append(path)
     named: set[str] = set()
     for table in (folder / name for name in COUNTRIES if (folder / name).is_file()):
-        for row in _rows(table, problems):
-            named.add(row.file)
+        for row in _rows(table, problems, named):
             try:
                 sessions[row.session] = _session(row, files.get(row.file, []))
             except BciError as error:
@@ -110,18 +112,24 @@ def read_original(folder: Path) -> tuple[tuple[Session, ...], tuple[Problem, ...
     return tuple(sessions[name] for name in sorted(sessions)), tuple(problems)
 
 
-def _rows(table: Path, problems: list[Problem]) -> Iterator[_Row]:
-    """Yield the rows of a table that can be used."""
+def _rows(table: Path, problems: list[Problem], named: set[str]) -> list[_Row]:
+    """Return the rows of a table that can be used; the files of all that give a group are added to `named`."""
     country = COUNTRIES[table.name]
+    rows: list[_Row] = []
     labels: dict[str, int] = {}
+    in_two: set[str] = set()
     taken: set[str] = set()
     bad: list[str] = []
     for line, cells in read_rows(table, country.needed, bad=bad):
         where = f"{table.name}, row {line}"
         try:
             row = _row(cells, country, where)
+            named.add(row.file)
             if labels.setdefault(row.subject, row.label) != row.label:
-                raise AnnotationError(f"{where}: a person must be in one group, {row.subject} is in two. Correct it.")
+                in_two.add(row.subject)
+                raise AnnotationError(
+                    f"{where}: a person must be in one group, {row.subject} is in two and not used. Correct the table."
+                )
             if not taken.isdisjoint((row.session, row.file)):
                 raise AnnotationError(
                     f"{where}: each recording must have one row, {row.session} or {row.file} has two. Take one out."
@@ -130,8 +138,9 @@ def _rows(table: Path, problems: list[Problem]) -> Iterator[_Row]:
             problems.append(Problem(table, str(error)))
             continue
         taken |= {row.session, row.file}
-        yield row
+        rows.append(row)
     problems += [Problem(table, reason) for reason in bad]
+    return [row for row in rows if row.subject not in in_two]
 
 
 def _row(cells: Mapping[str, str], country: Country, where: str) -> _Row:

@@ -135,7 +135,20 @@ WRONG = {
     "group": (GUINEA, "2,migraine", None, GUINEA, r"u\.csv, row 3: group must be one of control, epilepsy, got 'migr"),
     "cells": (GUINEA, "2", None, GUINEA, r"u\.csv, row 3: a row must have 2 cells like the first, got 1"),
     "twice": (GUINEA, "1,control", None, GUINEA, r"row 3: each recording must have one row, GB-1 or signal-1\.csv\.gz"),
-    "two groups": (GUINEA, "1,epilepsy", None, GUINEA, r"row 3: a person must be in one group, GB-1 is in two\."),
+    "two groups": (
+        GUINEA,
+        "2,control\n2,epilepsy",
+        lambda f: (f / "signal-2.csv.gz").write_bytes(_table(2, duration_s=20)),
+        GUINEA,
+        r"row 4: a person must be in one group, GB-2 is in two and not used\.",
+    ),
+    "two groups in sessions": (
+        NIGERIA,
+        "7,1,signal-7-1.csv.gz,control,128\n7,2,signal-7-2.csv.gz,epilepsy,128",
+        lambda f: [(f / f"signal-7-{i}.csv.gz").write_bytes(_table(i, duration_s=20)) for i in (1, 2)],
+        NIGERIA,
+        r"row 3: a person must be in one group, NI-7 is in two and not used\.",
+    ),
     "id": (GUINEA, "../2,control", None, GUINEA, r"row 3: subject\.id and session\.id must be .*, got '\.\./2' and ''"),
     "session in id": (
         NIGERIA,
@@ -231,6 +244,29 @@ def test_what_cannot_be_used_is_listed(person, kind):
     assert [problem.path.name for problem in dataset.problems] == [file]
     assert re.search(reason, dataset.problems[0].reason), dataset.problems[0].reason
     assert REMEDY.search(dataset.problems[0].reason), dataset.problems[0].reason
+
+
+def test_what_systems_leave_beside_recordings_does_not_count(person):
+    for name in (
+        "__MACOSX/EEGs/._signal-1.csv.gz",
+        "__MACOSX/signal-1.csv.gz",
+        "EEGs/._signal-1.csv.gz",
+        ".a/b.csv.gz",
+    ):
+        (person / name).parent.mkdir(parents=True, exist_ok=True)
+        (person / name).write_bytes(b"\0\5\x16\7")
+    dataset = epoc_epilepsy.load(person)
+    assert [s.name for s in dataset.sessions] == ["GB-1"]
+    assert not dataset.problems
+
+
+def test_a_hidden_folder_above_the_archive_hides_nothing(person):
+    folder = person / ".data" / "__MACOSX"
+    folder.mkdir(parents=True)
+    for path in list(person.glob("*.*")):
+        if path.is_file():
+            path.rename(folder / path.name)
+    assert [s.name for s in epoc_epilepsy.load(folder).sessions] == ["GB-1"]
 
 
 def test_a_recording_that_unpacks_to_too_much(person, monkeypatch):

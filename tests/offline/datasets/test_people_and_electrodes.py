@@ -57,7 +57,12 @@ PEOPLE = {
         "sub-003\tmigraine\tx\n",
         r"tsv, row 4: group must be one of control, epilepsy, got 'mig",
     ),
-    "twice": (lambda f: None, "sub-001\tcontrol\tx\n", r"tsv, row 4: each participant must have one row, sub-001 has"),
+    "twice": (lambda f: None, "sub-001\tepilepsy\tx\n", r"tsv, row 4: each participant must have one row, sub-001 has"),
+    "two groups": (
+        lambda f: _write_epoc(f, "sub-003"),
+        "sub-003\tcontrol\tx\nsub-003\tepilepsy\tx\n",
+        r"tsv, row 5: each participant must be in one group, sub-003 is in two and not used\. Correct the table",
+    ),
     "missing": (lambda f: None, "sub-003\tcontrol\tx\n", r"The table of participants names it, it is missing"),
     "nobody": (lambda f: _write_epoc(f, "sub-009"), "", r"participants\.tsv must give the group of sub-009, it does"),
     "rate": (
