@@ -41,12 +41,18 @@ def require_plausible(place: str, signal: Signal, data: np.ndarray, start: int =
     RecordingError
         If a value is infinite or above the limit of its unit, or a value without unit is NaN.
     """
-    limit = LIMIT_UV if signal.unit == "uV" else LIMIT
-    size = np.abs(data)
-    bad = size > limit if signal.unit == "uV" else ~(size <= limit)
-    if not bad.any():
+    if not data.size:
         return
-    sample, channel = np.argwhere(bad.T)[0]
+    if signal.unit == "uV":
+        limit = LIMIT_UV
+        bad = np.fmin.reduce(data, axis=None) < -limit or np.fmax.reduce(data, axis=None) > limit  # not of NaN
+    else:
+        limit = LIMIT
+        bad = not (np.min(data) >= -limit and np.max(data) <= limit)  # so is NaN
+    if not bad:
+        return
+    size = np.abs(data)
+    sample, channel = np.argwhere((size > limit if signal.unit == "uV" else ~(size <= limit)).T)[0]
     raise RecordingError(
         f"{place}, channel {signal.names[channel]}, sample {start + sample}: a {signal.unit} must be a number up to "
         f"{limit:g} in size, got {data[channel, sample]:g}. Fetch the file again, or leave it out."

@@ -5,11 +5,13 @@ from __future__ import annotations
 import re
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from bci.errors import AnnotationError, RecordingError
 from offline.datasets.base import UNKNOWN, class_counts
+from offline.datasets.check import readable
 from offline.datasets.hms import CLASSES, NAMES, Row, grouped, load, load_test
 from offline.datasets.registry import load_dataset
 from tests.offline.datasets.layouts import HMS_HEAD as HEAD
@@ -211,12 +213,31 @@ def test_values_that_contradict_the_footer_are_refused(archive, value):
             session.read(start, stop)
 
 
-def test_without_statistics_what_no_amplifier_gives_is_refused(archive):
-    session = _spoiled(archive, 7.4e35, write_statistics=False)
-    with pytest.raises(
-        RecordingError, match=r"11\.parquet, channel Pz, sample 7000: a uV must be a number up to 1e\+07"
-    ):
-        session.read(6_900, 7_100)
+def _doubled(archive, value):
+    """Write the EEG 11 again, in float64, with a value that float32 does not hold."""
+    path = archive / "train_eegs" / "11.parquet"
+    table = pq.read_table(path)
+    columns = {name: table[name].to_numpy().astype(np.float64) for name in NAMES}
+    columns["Pz"][7_000] = value
+    pq.write_table(pa.table(columns), path)
+
+
+@pytest.mark.parametrize("spoil", [lambda f: _spoiled(f, 7.4e35, write_statistics=False), lambda f: _doubled(f, 1e300)])
+def test_what_no_amplifier_gives_is_refused(archive, spoil):
+    """By the check that every archive gets; the part without labels brings it along."""
+    spoil(archive)
+    match = r"11\.parquet, channel Pz, sample 7000: a uV must be a number up to 1e\+07"
+    checked = readable(load(archive))
+    assert [s.name for s in checked.sessions] == ["12"]
+    (problem,) = checked.problems
+    assert re.match(match, problem.reason)
+    (archive / "train_eegs").rename(archive / "test_eegs")
+    (archive / "test.csv").write_text("eeg_id,patient_id\n11,5\n")
+    with pytest.raises(RecordingError, match=match):
+        load_test(archive).sessions[0].read(6_900, 7_100)
+
+
+def test_without_statistics_what_an_amplifier_may_give_is_read(archive):
     assert _spoiled(archive, 600.0, write_statistics=False).read(7_000, 7_001)[10, 0] == 600
 
 

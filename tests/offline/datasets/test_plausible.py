@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from dataclasses import replace
 
 import numpy as np
@@ -33,6 +34,25 @@ def test_values_beyond_the_bound_are_refused_with_their_place(signal, value):
 def test_values_that_may_be_are_accepted(signal, value):
     require_plausible("a.edf", signal, np.full((2, 3), value, np.float32))
     require_plausible("a.edf", signal, np.zeros((2, 0)))
+
+
+def test_a_value_is_found_among_what_was_not_recorded():
+    data = np.full((2, 10), np.nan, np.float32)
+    data[0, 7] = -2e7
+    with pytest.raises(RecordingError, match=r"a\.edf, channel C3, sample 7: a uV must be .*, got -2e\+07\. Fetch"):
+        require_plausible("a.edf", MICROVOLTS, data)
+
+
+@pytest.mark.parametrize("signal", [MICROVOLTS, VALUES])
+def test_a_recording_is_not_copied_to_be_checked(signal):
+    data = np.zeros((2, 1 << 20), np.float32)
+    require_plausible("a.edf", signal, data)  # so that what numpy loads once does not count
+    tracemalloc.start()
+    try:
+        require_plausible("a.edf", signal, data)
+        assert tracemalloc.get_traced_memory()[1] < data.nbytes / 10
+    finally:
+        tracemalloc.stop()
 
 
 def spoiled(start=0, stop=None):
