@@ -63,6 +63,11 @@ PEOPLE = {
         "sub-003\tcontrol\tx\nsub-003\tepilepsy\tx\n",
         r"tsv, row 5: each participant must be in one group, sub-003 is in two and not used\. Correct the table",
     ),
+    "two groups, no recording": (
+        lambda f: None,
+        "sub-003\tcontrol\tx\nsub-003\tepilepsy\tx\n",
+        r"tsv, row 5: each participant must be in one group, sub-003 is in two and not used\. Correct the table",
+    ),
     "missing": (lambda f: None, "sub-003\tcontrol\tx\n", r"The table of participants names it, it is missing"),
     "nobody": (lambda f: _write_epoc(f, "sub-009"), "", r"participants\.tsv must give the group of sub-009, it does"),
     "rate": (
