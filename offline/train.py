@@ -18,14 +18,15 @@ from offline.alarm_folds import AlarmFolds, alarm_file
 from offline.calibrate import pooled_temperature
 from offline.checkpoint import write_atomic
 from offline.config import TrainConfig
-from offline.datasets.base import Dataset, class_counts
+from offline.datasets.base import Dataset
 from offline.datasets.registry import row_of
 from offline.evaluate import Fitted, cross_validate, fit_model, resolve
 from offline.export import export_bundle
 from offline.fold import FoldResult
 from offline.identity import claim, run_record, sessions_sha256
+from offline.limits import data_record, unchecked, unchecked_lines
 from offline.metrics import compare, summary, trivial_baselines
-from offline.prepare import membership, outer_splits, prepared, unscored
+from offline.prepare import membership, outer_splits, prepared
 from offline.processes import joined, wait_for_all, writes
 from offline.progress import Progress, Step
 from offline.recipes import STRONG_BASELINES, Recipe, configured, recipe
@@ -42,7 +43,7 @@ from offline.report import (
 )
 from offline.report_events import event_lines
 from offline.run_context import chosen_folds, n_units, record, recorded, torch_threads
-from offline.short_stretches import counted, whole
+from offline.short_stretches import whole
 from offline.splits import Split
 from offline.start_weights import start_lines, start_training
 from offline.temporal import TemporalSplit
@@ -160,7 +161,7 @@ class _Run:
                 "temperature": decision.temperature,
                 "tuning": [*choices, *([] if final is None else final[1:])] if config.tune else None,
                 "events": events,
-                "unchecked": [*self._task.unchecked, *unscored(self._dataset, self._splits)],
+                "unchecked": unchecked(config, self._dataset, self._splits),
             }
             if writes():
                 if final is not None:
@@ -205,10 +206,9 @@ class _Run:
 
     def _reference(self, name: str) -> tuple[FoldResult, ...]:
         against = recipe(self._config.task, name)
-        # as it is: settings of the model that is trained are not its own
-        config = replace(
-            self._config, model=name, arguments=None, augment=None, balance=None, start_weights=None, targets=None
-        )
+        # as it is: settings of the model that is trained are not its own, and no alarm is taken from it
+        own = ("arguments", "augment", "balance", "start_weights", "targets", "alarm_class")
+        config = replace(self._config, model=name, **dict.fromkeys(own))
 
         def on_fold(fold: FoldResult) -> None:
             self._progress.over(f"{name} {fold.split.name}", 1, 1)
@@ -290,16 +290,7 @@ def _metrics(
         "description": plan.line,
         "note": plan.note,
         "run": run_record(config, resolved),
-        "data": {
-            "subjects": list(dataset.subjects),
-            "sessions": len(dataset.sessions),
-            "class_counts": dict(
-                zip(dataset.classes, class_counts(dataset.sessions, len(dataset.classes)).tolist(), strict=True)
-            ),
-            "left_out": [problem.text for problem in dataset.problems],
-            "too_short": counted(dataset),
-            "incomplete_windows": sum(fold.n_incomplete for fold in results),
-        },
+        "data": data_record(dataset, results),
         "scores": summary(dataset, results, config.seed),
         "trivial": trivial_baselines(dataset, results, config.seed),
         "strong_baselines": strong,
@@ -314,14 +305,14 @@ def _lines(metrics: dict[str, Any]) -> list[str]:
     lines.append(chance_line(trivial))
     lines += [*verdicts(metrics), *gain_lines(metrics)]
     lines += [*event_lines(metrics["events"]), *start_lines(metrics["run"]["resolved"])]
-    return [*lines, *(f"not checked: {text}" for text in metrics["unchecked"])]
+    return [*lines, *unchecked_lines(metrics)]
 
 
 def _card(config: TrainConfig, metrics: dict[str, Any]) -> str:
     data, trivial = metrics["data"], metrics["trivial"]
     figures = metrics["scores"]["figures"]
     level = "stretches" if figures["people"] is None else "people"
-    said = start_lines(metrics["run"]["resolved"])
+    said = [*verdicts(metrics), *event_lines(metrics["events"]), *start_lines(metrics["run"]["resolved"])]
     areas = f"AUROC {figure_text(figures[level]['auroc'])}, AUPRC {figure_text(figures[level]['auprc'])}"
     return (
         f"# {config.model} for {config.task}\n\n{metrics['description']}. Windows of {config.window_s:g} s.\n\n"
@@ -331,8 +322,6 @@ def _card(config: TrainConfig, metrics: dict[str, Any]) -> str:
         f"- accuracy, {split_text(metrics['run']['settings'])}, mean over subjects [95 %]: "
         f"{interval_text(metrics['scores']['accuracy'])}\n"
         f"- {areas} of {level}\n"
-        f"- {chance_line(trivial)}\n"
-        + "".join(f"- {line}\n" for line in (*verdicts(metrics), *event_lines(metrics["events"]), *said))
-        + "\n"
+        f"- {chance_line(trivial)}\n" + "".join(f"- {line}\n" for line in (*said, *unchecked_lines(metrics))) + "\n"
         "Not a medical device.\n"
     )

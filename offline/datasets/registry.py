@@ -42,6 +42,9 @@ class Task:
         Whether stretches are annotations of long recordings, so that those too short for a window are left out.
     unchecked : tuple of str, default=()
         Leaks that cannot be looked for, for want of what the archive does not hold.
+    origins : tuple of str, default=()
+        What names of people begin with, by where they were recorded. Where people of several are learnt from, a model
+        may tell these apart instead of the classes.
     """
 
     module: str
@@ -53,6 +56,7 @@ class Task:
     streams: bool = True
     continuous: bool = False
     unchecked: tuple[str, ...] = ()
+    origins: tuple[str, ...] = ()
 
 
 # one decision a second on 10 s; half-minute pieces: an hour is more than one example of background
@@ -73,7 +77,9 @@ TASKS: dict[str, Task] = {
         has_archive=False,
     ),
     "epoc-epilepsy": Task(
-        "offline.datasets.epoc_epilepsy", "epilepsy or control, for each person (Emotiv EPOC, two countries)"
+        "offline.datasets.epoc_epilepsy",
+        "epilepsy or control, for each person (Emotiv EPOC, two countries)",
+        origins=("GB-", "NI-"),
     ),
     "ecog-seizures": Task("offline.datasets.ecog_seizures", "before or during a seizure, ECoG of one patient"),
     "hms": Task("offline.datasets.hms", "votes of experts for six patterns in ICU EEG (HMS)"),

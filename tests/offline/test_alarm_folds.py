@@ -24,6 +24,8 @@ from offline.config import TrainConfig
 from offline.datasets.base import Dataset, Session, Stretch
 from offline.evaluate import Fitted
 from offline.fold import read_fold
+from offline.recipe_baselines import on_bands
+from offline.recipes import RECIPES, STRONG_BASELINES
 from offline.report_events import event_lines
 from offline.seizure_alarm import Track, choose_alarm
 from offline.seizure_events import Span
@@ -136,12 +138,27 @@ def test_a_tuned_fold_chooses_alarm_and_temperature_on_its_inner_folds(tmp_path,
     assert chosen == json.loads(wanted.to_json())
 
 
+def test_baselines_beside_the_network_learn_from_as_many_people_with_an_alarm(tmp_path, monkeypatch):
+    """No alarm is taken from them: the people who stop the network teach them in both."""
+    install(monkeypatch)
+    patients = Dataset("toy", ("quiet", "loud"), tuple(patient(i) for i in range(3)))
+    monkeypatch.setattr("offline.prepare.load_dataset", lambda task, folder: patients)
+    monkeypatch.setitem(RECIPES["toy"], "band_power", on_bands("band_power", "powers", ((1.0, 4.0),), 2.0))
+    monkeypatch.setitem(STRONG_BASELINES, "toy", ("band_power",))
+    for name, watched in (("with", "loud"), ("without", None)):
+        train(config(tmp_path / name, epochs=1, alarm_class=watched), CREATED)
+    folds = [sorted((tmp_path / name / "folds" / "band_power").glob("*.json")) for name in ("with", "without")]
+    assert len(folds[0]) == 3
+    assert [path.read_text() for path in folds[0]] == [path.read_text() for path in folds[1]]
+
+
 def test_a_run_without_an_alarm_tells_of_none():
     assert event_lines(None) == []
 
 
 def test_more_recordings_of_the_same_people_do_not_narrow_the_interval(tmp_path, monkeypatch):
     """Two people are two draws, whatever the number of their recordings."""
+    install(monkeypatch)
     people = [replace(patient(i), name=f"pat-{i}-{k}") for i in range(2) for k in range(12)]
     alarms = AlarmFolds(Dataset("toy", ("quiet", "loud"), tuple(people)), config(tmp_path), tmp_path)
     splits = [Split((f"pat-{1 - i}",), (), (f"pat-{i}",)) for i in range(2)]
@@ -172,7 +189,8 @@ def test_a_recording_gives_what_the_decoder_gives(run):
     assert track.settled.tolist() == [p.state != State.SETTLING for p in predictions]
 
 
-def test_a_class_that_is_not_there_and_a_split_in_time_are_refused(tmp_path):
+def test_a_class_that_is_not_there_and_a_split_in_time_are_refused(tmp_path, monkeypatch):
+    install(monkeypatch)
     data = dataset(3)
     with pytest.raises(UsageError, match=r"one of the classes quiet, loud, got 'seizure'\. Change --alarm-class"):
         AlarmFolds(data, config(tmp_path, alarm_class="seizure"), tmp_path)
