@@ -7,9 +7,10 @@ from html import escape
 from typing import Any
 
 from offline.fold import FoldResult
+from offline.limits import left_out_lines
 from offline.people import FIGURES
 from offline.report_events import event_table
-from offline.report_parts import confusion, curves, page, reliability_plot, table
+from offline.report_parts import confusion, curves, not_checked, page, reliability_plot, table
 from offline.report_tuning import tuning_parts
 from offline.start_weights import start_lines
 
@@ -40,7 +41,8 @@ def report_html(metrics: Mapping[str, Any], results: Sequence[FoldResult]) -> st
         f"<p>Scored: {escape(split_text(run['settings']))}; {len(scores['subjects'])} subjects, seed {run['seed']}. "
         "Each stretch counts once, with its first window, or the middle one of those that contain it.</p>",
         *(f"<p>{escape(text)}.</p>" for text in start_lines(run["resolved"])),
-        *(f'<p class="note">Not checked: {escape(text)}.</p>' for text in metrics.get("unchecked", ())),
+        *not_checked(metrics["unchecked"]),
+        *_left_out(metrics["data"]),
         _comparison(metrics),
         "<h2>Figures</h2>",
         _figures(metrics),
@@ -160,6 +162,15 @@ def _comparison(metrics: Mapping[str, Any]) -> str:
     scores = table(("", f"accuracy, mean [{metrics['scores']['accuracy']['over']}]"), rows)
     said = (*verdicts(metrics), *gain_lines(metrics))
     return scores + "".join(f'\n<p class="note">{escape(text)}</p>' for text in said)
+
+
+def _left_out(data: Mapping[str, Any]) -> list[str]:
+    lines = left_out_lines(data)
+    if not lines:
+        return []
+    items = "".join(f"<li>{escape(line)}</li>" for line in lines)
+    # open: a figure without these is one of other people
+    return [f"<details open><summary>Left out or incomplete: {len(lines)}</summary><ul>{items}</ul></details>"]
 
 
 def _figures(metrics: Mapping[str, Any]) -> str:

@@ -37,6 +37,11 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return f"<table><tr>{top}</tr>\n{lines}</table>"
 
 
+def not_checked(texts: Sequence[str]) -> list[str]:
+    """Return a note for each thing that nothing could check."""
+    return [f'<p class="note">Not checked: {escape(text)}.</p>' for text in texts]
+
+
 def confusion(classes: Sequence[str], counts: Sequence[Sequence[int]]) -> str:
     """Return a confusion matrix as inline SVG."""
     cell, left, top = 64, 90, 40

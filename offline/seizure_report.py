@@ -8,7 +8,7 @@ from typing import Any
 
 from offline.report_events import HEAD as EVENTS_HEAD
 from offline.report_events import event_cells, event_text
-from offline.report_parts import curves, page
+from offline.report_parts import curves, not_checked, page
 from offline.report_parts import table as html_table
 from offline.training_loop import Epoch
 
@@ -56,6 +56,7 @@ def report_html(metrics: Mapping[str, Any], history: Sequence[Epoch]) -> str:
         f"<h1>{escape(title)}</h1>",
         "<p>Simulated patients: the figures say nothing about people.</p>",
         f"<p>{escape(metrics['scored'])}; seed {run['seed']}.</p>",
+        *not_checked(metrics["unchecked"]),
         html_table(HEAD, list(_rows(metrics))),
         "<h2>Cohorts</h2>",
         html_table(("cohort", "patients", "minutes each", "seizures"), cohorts),

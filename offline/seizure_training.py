@@ -39,6 +39,7 @@ from offline.datasets.simulated import (
 from offline.evaluate import Fitted, loop_settings, model_spec, resolve
 from offline.export import export_bundle
 from offline.identity import claim, settings_record, versions
+from offline.limits import unchecked_lines, unchecked_start
 from offline.processes import first_alone, joined, wait_for_all, writes
 from offline.progress import Progress, Step
 from offline.recipes import Recipe, configured
@@ -178,6 +179,7 @@ def _train(
         tracks = {name: _tracks(fitted, patients[name]) for name in (VALIDATION.name, TEST.name)}
         decision = _decide(fitted, patients[VALIDATION.name], tracks[VALIDATION.name], labelling)
         metrics = _metrics(fitted, decision, patients, tracks[TEST.name], config, resolved, labelling)
+        metrics["unchecked"] = unchecked_start(config)
         lines = table(metrics)
         if writes():
             export_bundle(
@@ -203,7 +205,8 @@ def _train(
             write_atomic(out / "metrics.json", json.dumps(metrics, indent=1, allow_nan=False) + "\n")
         wait_for_all()
         bundle = load_bundle(out / NAMES[config.model])
-    return Outcome(metrics, bundle, (*lines, *start_lines(resolved), f"report: {out / 'report.html'}"))
+    said = (*start_lines(resolved), *unchecked_lines(metrics))
+    return Outcome(metrics, bundle, (*lines, *said, f"report: {out / 'report.html'}"))
 
 
 def _fit(
@@ -326,6 +329,7 @@ def _card(
         f"Simulated recordings (`docs/simulated-patient.md`). {people}. No seed is in two cohorts. Weights and "
         "baselines come from the first cohort, temperature and alarm from the second, the figures from the third.",
         *start_lines(metrics["run"]["resolved"]),
+        *unchecked_lines(metrics),
         "## Figures",
         f"{metrics['scored']}. The alarms of all detectors were chosen in the same way on the second cohort. Line "
         "length is relative to its median over the whole recording, which no live detector has.",

@@ -24,6 +24,7 @@ from offline.evaluate import Fitted, cross_validate, loop_settings, resolve
 from offline.fold import FoldResult
 from offline.identity import claim, run_record, sessions_sha256
 from offline.leaks import require_apart
+from offline.limits import data_record, unchecked
 from offline.metrics import summary, trivial_baselines
 from offline.prepare import main_labels, outer_splits, prepared
 from offline.processes import n_processes
@@ -106,8 +107,9 @@ def tune(config: TrainConfig, place: Workplace, on_step: Callable[[Step], None] 
     Returns
     -------
     tuned : dict
-        ``scores`` of the nested cross-validation, ``trivial`` baselines and ``choices`` per fold with every trial. The
-        same goes into ``tune.json`` and ``report.html``. Empty where other processes have folds to do.
+        ``scores`` of the nested cross-validation, ``trivial`` baselines, ``data`` with what was left out, what was
+        ``unchecked``, and ``choices`` per fold with every trial. The same goes into ``tune.json`` and ``report.html``.
+        Empty where other processes have folds to do.
 
     Raises
     ------
@@ -154,6 +156,8 @@ def tune(config: TrainConfig, place: Workplace, on_step: Callable[[Step], None] 
         "scores": summary(dataset, results, config.seed),
         "trivial": trivial_baselines(dataset, results, config.seed),
         "strong_baselines": [],
+        "data": data_record(dataset, results),
+        "unchecked": unchecked(config, dataset, splits),
         "choices": choices,
     }
     write_atomic(place.folder / "report.html", report_html({**tuned, "tuning": choices}, results))

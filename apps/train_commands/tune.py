@@ -22,6 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Tune, and print the choices."""
+    from offline.limits import unchecked_lines
     from offline.report import chance_line, constant_lines, figure_lines, interval_text
     from offline.report_tuning import values_text
     from offline.start_weights import start_lines
@@ -39,7 +40,7 @@ def run(args: argparse.Namespace) -> int:
     for line in (*figure_lines(tuned["scores"]), *constant_lines(tuned["trivial"])):
         print(line)
     print(f"accuracy, nested: {interval_text(tuned['scores']['accuracy'])}")
-    for line in (chance_line(tuned["trivial"]), *start_lines(tuned["run"]["resolved"])):
+    for line in (chance_line(tuned["trivial"]), *start_lines(tuned["run"]["resolved"]), *unchecked_lines(tuned)):
         print(line)
     print(f"report: {Path(config.out) / 'report.html'}")
     return 0

@@ -12,7 +12,7 @@ from apps.train import main
 from offline.datasets.base import Dataset
 from offline.metrics import compare, figure_levels, summary, trivial_baselines
 from offline.people import pooled
-from offline.report import constant_lines, figure_lines, figure_text, gain_lines, report_html, split_text
+from offline.report import chance_line, constant_lines, figure_lines, figure_text, gain_lines, report_html, split_text
 from tests.offline import scored_people
 from tests.offline.scored_people import scored_folds
 from tests.offline.toy_task import dataset
@@ -101,8 +101,10 @@ def test_figures_are_told_in_words(patients):
         "scores": scores,
         "trivial": trivial_baselines(patients, results, 0),
         "strong_baselines": [strong],
+        "data": {"left_out": [], "too_short": {}, "incomplete_windows": 0},
+        "unchecked": [],
     }
-    metrics["run"]["settings"] = {"split": "k-fold", "n_folds": 3}
+    metrics["run"] |= {"settings": {"split": "k-fold", "n_folds": 3}, "resolved": {"training": {}}}
     (gain,) = gain_lines(metrics)
     assert gain.startswith("gain over <other>, paired, of people: AUROC +0.")
     constants = constant_lines(metrics["trivial"])
@@ -117,14 +119,18 @@ def test_figures_are_told_in_words(patients):
 
 
 def test_tuning_tells_the_figures_of_its_choices(patients, monkeypatch, capsys):
-    scores = summary(patients, scored_folds(patients, 2.0), 0)
-    tuned = {"scores": scores, "choices": [{"fold": "sub-01", "values": {"dropout": 0.25}}]}
+    results = scored_folds(patients, 2.0)
+    scores, trivial = summary(patients, results, 0), trivial_baselines(patients, results, 0)
+    tuned = {"scores": scores, "choices": [{"fold": "sub-01", "values": {"dropout": 0.25}}], "trivial": trivial}
+    tuned |= {"run": {"resolved": {"training": {}}}, "unchecked": ["whether it rained"]}
     monkeypatch.setattr("offline.tune.tune", lambda *_: tuned)
     assert main(["tune", "--task", "toy", "--model", "eegnet", "--out", "out"]) == 0
     said = capsys.readouterr().out.splitlines()
     assert said[0] == "without sub-01: dropout 0.25"
-    assert said[1:-1] == figure_lines(scores)
-    assert said[-1].startswith("accuracy, nested: 0.")
+    lines = [*figure_lines(scores), *constant_lines(trivial)]
+    assert said[1:-4] == lines
+    assert said[-4].startswith("accuracy, nested: 0.")
+    assert said[-3:] == [chance_line(trivial), "not checked: whether it rained", "report: out/report.html"]
 
 
 def test_figures_that_are_not_there_are_a_dash():

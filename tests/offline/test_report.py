@@ -97,6 +97,8 @@ def test_people_with_one_stretch_each_are_drawn_once(tmp_path, monkeypatch, n_tr
         "scores": summary(made, results, 0),
         "trivial": trivial_baselines(made, results, 0),
         "strong_baselines": [],
+        "data": {"left_out": [], "too_short": {}, "incomplete_windows": 0},
+        "unchecked": [],
     }
     page = report_html(metrics, results)
     assert page.count("reliability of") == plots

@@ -75,7 +75,7 @@ def test_a_run_gives_a_bundle_and_honest_figures(small, tmp_path):
     assert "the network's alarms at random" in unescape(page)
 
 
-def test_epochs_are_written_for_tensorboard_and_weights_taken_from_a_file(small, tmp_path, monkeypatch):
+def test_epochs_are_written_for_tensorboard_and_weights_taken_from_a_file(small, tmp_path, monkeypatch, capsys):
     accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
     monkeypatch.chdir(tmp_path)
     shape = {"n_channels": 19, "n_features": 40, "n_times": 9, "sfreq": 4.0, "n_classes": 3}
@@ -90,7 +90,13 @@ def test_epochs_are_written_for_tensorboard_and_weights_taken_from_a_file(small,
     ]
     bundle = load_bundle(tmp_path / "a" / "seizure-small")
     assert bundle.manifest["training"]["start_weights"]["fresh"] == ["head.weight", "head.bias"]
-    assert "started from" in (bundle.path / "card.md").read_text()
+    said = "not checked: whether the weights that it started from were learnt from anybody who is scored here"
+    assert said in capsys.readouterr().out.splitlines()
+    card, page = (bundle.path / "card.md").read_text(), (tmp_path / "a" / "report.html").read_text()
+    assert "started from" in card
+    assert said in card
+    assert f"N{said[1:]}." in page
+    assert json.loads((tmp_path / "a" / "metrics.json").read_text())["unchecked"] == [said.split(": ")[1]]
 
 
 def test_the_same_seed_gives_the_same_model(small, tmp_path):
