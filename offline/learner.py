@@ -19,7 +19,7 @@ from offline.augment.registry import build_all
 from offline.ema import WeightAverage
 from offline.processes import n_processes, rank, summed
 from offline.sampler import epoch_order, second_stage
-from offline.targets import EverySample, taught
+from offline.targets import EverySample, Targets, taught
 from offline.training_settings import LoopSettings
 from offline.windows import WindowSet
 
@@ -158,11 +158,8 @@ class Learner:
         loss = torch.zeros((), device=self._device)
         self.optimizer.zero_grad()
         for i, piece in enumerate(own):
-            batch = Batch(
-                self._tensor(self._train.cut(stretches[piece], starts[piece])),
-                self._tensor(wanted.distributions[piece]),
-                self._tensor(wanted.weights[piece]),
-            )
+            own_wanted = Targets(wanted.distributions[piece], wanted.weights[piece])
+            batch = self._batch(stretches[piece], starts[piece], own_wanted)
             if self._change is not None:
                 # the same numbers for every part: each takes its own out of them
                 batch = self._change(batch, Draws(np.random.default_rng(seed), len(stretches), piece, self._device))
@@ -183,8 +180,11 @@ class Learner:
             self.average.update(self.network)
         return loss
 
-    def _tensor(self, values: np.ndarray) -> Tensor:
-        return torch.from_numpy(np.ascontiguousarray(values, dtype=np.float32)).to(self._device)
+    def _batch(self, stretches: np.ndarray, starts: np.ndarray, wanted: Targets) -> Batch:
+        def tensor(values: np.ndarray) -> Tensor:
+            return torch.from_numpy(np.ascontiguousarray(values, dtype=np.float32)).to(self._device)
+
+        return Batch(tensor(self._train.cut(stretches, starts)), tensor(wanted.distributions), tensor(wanted.weights))
 
     def _autocast(self) -> AbstractContextManager[Any]:
         if self._settings.precision == "float32":

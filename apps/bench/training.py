@@ -20,6 +20,7 @@ from bci.errors import UsageError
 from offline.choices import Device, Precision
 from offline.learner import Learner
 from offline.run_context import torch_threads
+from offline.targets import Targets
 from offline.training_settings import LoopSettings
 from offline.windows import SessionWindows, WindowSet
 
@@ -97,9 +98,9 @@ class _FedLearner(Learner):
 
     _kept: Batch | None = None
 
-    def _batch(self, stretches: np.ndarray, starts: np.ndarray) -> Batch:
+    def _batch(self, stretches: np.ndarray, starts: np.ndarray, wanted: Targets) -> Batch:
         if self._kept is None:
-            self._kept = super()._batch(stretches, starts)
+            self._kept = super()._batch(stretches, starts, wanted)
         return self._kept
 
 

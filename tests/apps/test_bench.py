@@ -149,8 +149,9 @@ def test_a_training_without_a_loader_takes_the_same_steps(tmp_path):
     learner = training._FedLearner(
         torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 6)), windows, settings, None
     )
-    first = learner._batch(np.array([0, 1]), windows.first[:2])
-    assert learner._batch(np.array([2, 3]), windows.first[2:]) is first
+    wanted = learner._taught(np.array([0, 1]), windows.first[:2])
+    first = learner._batch(np.array([0, 1]), windows.first[:2], wanted)
+    assert learner._batch(np.array([2, 3]), windows.first[2:], wanted) is first
     np.testing.assert_array_equal(first.windows.numpy(), windows.cut(np.array([0, 1]), windows.first[:2]))
     assert np.isfinite(learner.epoch(0))
     assert training._double_mel_mixnet().input_shape == (16, 10_000)
