@@ -207,8 +207,16 @@ class _Run:
     def _reference(self, name: str) -> tuple[FoldResult, ...]:
         against = recipe(self._config.task, name)
         # as it is: settings of the model that is trained are not its own, and no alarm is taken from it
-        own = ("arguments", "augment", "balance", "start_weights", "targets", "alarm_class")
-        config = replace(self._config, model=name, **dict.fromkeys(own))
+        config = replace(
+            self._config,
+            model=name,
+            arguments=None,
+            augment=None,
+            balance=None,
+            start_weights=None,
+            targets=None,
+            alarm_class=None,
+        )
 
         def on_fold(fold: FoldResult) -> None:
             self._progress.over(f"{name} {fold.split.name}", 1, 1)
