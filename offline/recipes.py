@@ -139,7 +139,8 @@ def configured(config: TrainConfig) -> Recipe:
     Raises
     ------
     UsageError
-        If there is no such recipe, or an argument has another form than ``name=value`` or belongs to the input.
+        If there is no such recipe, or an argument has another form than ``name=value``, belongs to the input or is the
+        dropout.
     """
     plan = recipe(config.task, config.model)
     given: dict[str, Any] = {}
@@ -149,6 +150,10 @@ def configured(config: TrainConfig) -> Recipe:
             raise UsageError(
                 f"An argument of the model has the form name=value, got {text!r}; {', '.join(_SHAPE)} come from the "
                 "input. Change --arguments."
+            )
+        if name == "dropout":  # the setting decides it
+            raise UsageError(
+                f"The dropout of a model is a setting of its own, got {text!r} in --arguments. Use --dropout."
             )
         try:
             given[name] = json.loads(value)

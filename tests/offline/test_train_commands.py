@@ -52,6 +52,10 @@ def test_a_worker_runs_trials_and_scores_nothing(monkeypatch, capsys):
             ["--n-folds", "1"],
             "--n-folds must be at least 2, --n-inner at least 1 and --tune not negative, got 1, 2 and 0",
         ),
+        (
+            ["--arguments", "dropout=0.1"],
+            "The dropout of a model is a setting of its own, got 'dropout=0.1' in --arguments",
+        ),
         (["--arguments", "sfreq=3"], "An argument of the model has the form name=value, got 'sfreq=3'; n_channels"),
         (["--arguments", "depth"], "has the form name=value, got 'depth'"),
         (["--augment", "flip", "blur"], "No augmentation is named 'blur'"),
